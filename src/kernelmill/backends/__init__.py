@@ -1,0 +1,6 @@
+"""Source to callable, one file per backend."""
+
+from kernelmill.backends.base import Availability, Backend, BuildError, BuildSpec, TensorSpec
+from kernelmill.backends.registry import get, names
+
+__all__ = ["Availability", "Backend", "BuildError", "BuildSpec", "TensorSpec", "get", "names"]

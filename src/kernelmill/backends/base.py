@@ -1,0 +1,64 @@
+"""What a backend is. One file per backend; `kernelmill.backends.get` finds it by name."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+
+@dataclass(frozen=True)
+class Availability:
+    """Can the backend be used here? ``reason`` says why not and what to install;
+    ``can_time`` is false where candidates can be checked but not timed."""
+
+    usable: bool
+    reason: str = ""
+    can_time: bool = True
+    version: str = ""
+
+
+@dataclass(frozen=True)
+class TensorSpec:
+    name: str
+    shape: tuple[int, ...]
+    dtype: str  # "float32", ...
+
+
+@dataclass(frozen=True)
+class BuildSpec:
+    """What a build may know of the task: never the reference, only names and shapes.
+
+    ``state`` are the parameters and buffers in state_dict order (first ``num_parameters`` of
+    them named in ``parameters``); ``outputs`` the flattened outputs for the default inputs.
+    """
+
+    state: tuple[TensorSpec, ...] = ()
+    parameters: tuple[str, ...] = ()
+    outputs: tuple[TensorSpec, ...] = ()
+    output_structure: str = "tensor"  # tensor | tuple | list
+    extra: dict = field(default_factory=dict)
+
+
+class Backend(Protocol):
+    name: str
+    # True where a candidate of this backend claims to bring its own kernel: one that leaves all
+    # the computing to the framework is then refused.
+    brings_kernel: bool
+    # device that candidates run on: "cpu" or "cuda"
+    device: str
+
+    def available(self) -> Availability: ...
+
+    def build(self, source: str, workdir: Path, spec: BuildSpec) -> type:
+        """Turn source into a ``ModelNew`` class. Runs in the candidate's sandbox; may compile
+        in ``workdir``. Raises `BuildError`."""
+        ...
+
+    def synchronize(self) -> None:
+        """Wait until everything that was launched on the device has ended."""
+        ...
+
+
+class BuildError(Exception):
+    """The candidate's source does not build: the compiler's or Python's own words."""
