@@ -1,0 +1,1 @@
+"""Whole networks, with loaders for the official checkpoints."""

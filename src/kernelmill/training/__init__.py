@@ -1,0 +1,1 @@
+"""Training methods: losses, samplers, schedules, fine-tuning recipes."""
