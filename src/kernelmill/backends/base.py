@@ -9,8 +9,8 @@ from typing import Protocol
 
 @dataclass(frozen=True)
 class Availability:
-    """Can the backend be used here? ``reason`` says why not and what to install;
-    ``can_time`` is false where candidates can be checked but not timed."""
+    """Can the backend be used here? ``reason`` says why not (or what is missing) and what to
+    install; ``can_time`` is false where candidates can be checked but not timed."""
 
     usable: bool
     reason: str = ""
@@ -29,8 +29,9 @@ class TensorSpec:
 class BuildSpec:
     """What a build may know of the task: never the reference, only names and shapes.
 
-    ``state`` are the parameters and buffers in state_dict order (first ``num_parameters`` of
-    them named in ``parameters``); ``outputs`` the flattened outputs for the default inputs.
+    ``state`` are the parameters and buffers in state_dict order (``parameters`` names those of
+    them that are parameters); ``inputs`` the tensors among the default forward arguments;
+    ``outputs`` the flattened outputs for them.
     """
 
     state: tuple[TensorSpec, ...] = ()
@@ -38,9 +39,12 @@ class BuildSpec:
     outputs: tuple[TensorSpec, ...] = ()
     output_structure: str = "tensor"  # tensor | tuple | list
     extra: dict = field(default_factory=dict)
+    inputs: tuple[TensorSpec, ...] = ()
 
 
 class Backend(Protocol):
+    """The interface of a backend; ``environment`` is optional."""
+
     name: str
     # True where a candidate of this backend claims to bring its own kernel: one that leaves all
     # the computing to the framework is then refused.
@@ -59,6 +63,20 @@ class Backend(Protocol):
         """Wait until everything that was launched on the device has ended."""
         ...
 
+    def environment(self) -> dict[str, str]:
+        """Variables that a worker must have *before* it imports what the backend builds with."""
+        ...
+
 
 class BuildError(Exception):
-    """The candidate's source does not build: the compiler's or Python's own words."""
+    """The candidate's source does not build: the compiler's or Python's own words.
+
+    ``line`` is the line of the candidate's source that is to blame, where it is known.
+    """
+
+    def __init__(self, message: str, line: int | None = None):
+        super().__init__(message)
+        self.line = line
+
+    def __reduce__(self):
+        return type(self), (self.args[0], self.line)

@@ -1,0 +1,55 @@
+"""Backend ``inductor``: Python source whose ``ModelNew`` runs through ``torch.compile``."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from kernelmill.backends.base import Availability, BuildSpec
+from kernelmill.backends.device import default_device, has_cuda, synchronize, tool_version
+from kernelmill.backends.python_source import build_python
+
+NO_COMPILER = (
+    "torch.compile needs a C++ compiler on a CPU and finds none: install g++ (Debian, Ubuntu: "
+    "apt install g++) or set CXX"
+)
+
+
+class InductorBackend:
+    """Executes the text; torch.compile keeps its files in the candidate's own folder."""
+
+    name = "inductor"
+    brings_kernel = False
+
+    @property
+    def device(self) -> str:
+        return default_device()
+
+    def available(self) -> Availability:
+        import torch
+
+        if self.device == "cpu" and not tool_version(os.environ.get("CXX", "g++")):
+            return Availability(False, NO_COMPILER, can_time=False)
+        if self.device != "cpu" and not has_cuda():
+            reason = "KERNELMILL_DEVICE asks for a GPU and this torch can use none"
+            return Availability(False, reason, can_time=False)
+        return Availability(True, version=torch.__version__)
+
+    def environment(self) -> dict[str, str]:
+        # A pool of compile processes would count as the candidate's own.
+        return {"TORCHINDUCTOR_COMPILE_THREADS": "1"}
+
+    def build(self, source: str, workdir: Path, spec: BuildSpec) -> type:
+        # Nobody else writes here: a cache shared between candidates could be poisoned by one.
+        os.environ["TORCHINDUCTOR_CACHE_DIR"] = str(Path(workdir) / "inductor-cache")
+        os.environ.update(self.environment())
+        import torch._inductor.config as config
+
+        config.compile_threads = 1
+        return build_python(source, workdir)
+
+    def synchronize(self) -> None:
+        synchronize(self.device)
+
+
+BACKEND = InductorBackend()
