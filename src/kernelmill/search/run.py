@@ -1,0 +1,462 @@
+"""One search over one task: choose parents, ask a proposer, judge, remember, again."""
+
+from __future__ import annotations
+
+import logging
+import random
+import re
+import secrets
+import time
+from collections import deque
+from collections.abc import Callable, Iterable
+from concurrent.futures import FIRST_COMPLETED, Future, wait
+from dataclasses import dataclass, replace
+from typing import Any
+
+from kernelmill.evaluate.evaluation import Evaluation, Reason
+from kernelmill.search.budget import Budget, Stopper, parse_budget
+from kernelmill.search.chooser import Chooser
+from kernelmill.search.environment import judge_facts
+from kernelmill.search.errors import Interrupted, SearchError
+from kernelmill.search.executor import Executor, Inline
+from kernelmill.search.graph import Graph
+from kernelmill.search.normalise import normal_hash
+from kernelmill.search.policies import Policy, make_policy
+from kernelmill.search.proposing import ProposerHung, Stream, as_candidate, make_proposers
+from kernelmill.search.records import RunRecord
+from kernelmill.search.state import RunState
+from kernelmill.search.store import Store
+from kernelmill.search.types import Context, Node, Proposer
+from kernelmill.tasks import Candidate, CandidateError, Task, TaskError
+
+log = logging.getLogger("kernelmill")
+
+JUDGE_FAILURES = 3  # in a row, after which the search gives up
+DRAWS = 64  # items of one proposal that are looked at for a new one
+
+
+@dataclass(frozen=True)
+class Event:
+    """What a progress display needs to know.
+
+    ``kind``: ``start``, ``proposing``, ``judging``, ``node`` (one was judged), ``fruitless`` (a
+    proposer had nothing), ``ranking``, ``done``. ``seconds`` and ``limit`` are the time used and
+    granted (``None``: no time limit), ``best`` the best fitness so far.
+    """
+
+    kind: str
+    message: str
+    seconds: float
+    limit: float | None
+    candidates: int
+    accepted: int
+    best: float
+    node: Node | None = None
+
+
+def root_candidate(task: Task) -> Candidate:
+    """The reference itself, as the root of the graph. It is never judged: its ratio is 1."""
+    return Candidate(
+        f"{task.source.rstrip()}\n\n\nModelNew = Model\n",
+        "torch",
+        "eager",
+        {"proposer": "reference"},
+    )
+
+
+class Run:
+    """A search that survives a crash.
+
+    Args:
+        task: what to do.
+        judge: has ``evaluate(task, candidate) -> Evaluation``.
+        store: a `Store`, a file or a URL.
+        proposers: names or objects; ``None``: all that there are.
+        budget: see `Budget`; a duration such as ``"60s"`` is enough.
+        policy: a policy or its name.
+        seed: of the policy's and the proposers' draws.
+        drafts: how many candidates come straight from the root before the policy decides.
+        dedupe: skip candidates whose normalised source is in the graph.
+        backends: candidates of other backends are skipped (``None``: all are taken).
+        executor: where evaluations run.
+        progress: called with an `Event`.
+        propose_seconds: longest wait for one item of a proposer.
+        context: further fields of the `Context` that proposers get.
+        rng: the policy's generator (its state is kept in the store).
+
+    Raises:
+        ValueError: an argument is out of range.
+        StoreError: the store cannot be used.
+    """
+
+    def __init__(
+        self,
+        task: Task,
+        judge: Any,
+        store: Any = None,
+        *,
+        proposers: Iterable[str | Proposer] | None = None,
+        budget: str | float | Budget = "60s",
+        policy: str | Policy = "uct",
+        seed: int = 0,
+        drafts: int = 12,
+        dedupe: bool = True,
+        backends: Iterable[str] | None = None,
+        executor: Executor | None = None,
+        progress: Callable[[Event], None] | None = None,
+        propose_seconds: float = 60.0,
+        context: dict[str, Any] | None = None,
+        rng: random.Random | None = None,
+        resume: str | None = None,
+    ):
+        if not drafts >= 0:
+            raise ValueError(f"drafts must not be negative, got {drafts!r}")
+        self.task = task
+        self.judge = judge
+        self.proposers = {p.name: p for p in make_proposers(proposers)}
+        self.policy = make_policy(policy)
+        self.drafts = drafts
+        self.dedupe = dedupe
+        self.backends = None if backends is None else frozenset(backends)
+        self.executor = executor or Inline()
+        self.progress = progress
+        self.propose_seconds = propose_seconds
+        self.context = dict(context or {})
+        self.budget = parse_budget(budget)
+        self.store = Store.open(store)
+        self.graph = Graph()
+        self.chooser = Chooser(list(self.proposers))
+        self.stopper = Stopper(self.budget)
+        self.stop_reason: str | None = None
+        self.accepted = 0
+        self._normals: set[str] = set()
+        self._streams: dict[str, Stream] = {}
+        self._pending: deque[int] = deque()
+        self._judge_failures = 0
+        rng = rng or random.Random(seed)
+        if resume is None:
+            self._begin(RunState(rng, seed))
+        else:
+            self._restore(resume, rng)
+        self._clock = time.monotonic() - self.record.elapsed
+
+    @property
+    def id(self) -> str:
+        return self.record.id
+
+    @property
+    def elapsed(self) -> float:
+        """Seconds spent on this run, over all its sessions."""
+        return time.monotonic() - self._clock
+
+    @property
+    def seconds_left(self) -> float:
+        limit = self.budget.seconds
+        return float("inf") if limit is None else max(0.0, limit - self.elapsed)
+
+    # beginning and resuming
+
+    def _begin(self, state: RunState) -> None:
+        self.state = state
+        environment = self.store.put_environment(judge_facts(self.judge))
+        self.store.put_task(self.task)
+        slug = re.sub(r"[^a-z0-9]+", "-", self.task.name.lower()).strip("-")[:40] or "run"
+        config = {
+            "budget": self.budget.to_dict(),
+            "policy": getattr(self.policy, "name", type(self.policy).__name__),
+            "proposers": list(self.proposers),
+            "seed": state.seed,
+            "drafts": self.drafts,
+            "backends": sorted(self.backends) if self.backends is not None else None,
+        }
+        run_id = f"{slug}-{secrets.token_hex(3)}"
+        self.store.create_run(run_id, self.task.hash, environment, config, state.encode())
+        self.record: RunRecord = self.store.get_run(run_id)
+        root = Node(0, root_candidate(self.task))
+        self.store.add_node(self.record, root, state.encode(), 0.0, done=True)
+        self._enter(root, 1.0, False)
+
+    def _restore(self, run_id: str, rng: random.Random) -> None:
+        self.record = self.store.claim_run(run_id)
+        environment = self.store.put_environment(judge_facts(self.judge))
+        if environment != self.record.environment:
+            log.warning(
+                "run %s was begun in another environment; what is judged from here on is kept "
+                "under the new one",
+                run_id,
+            )
+            self.record = replace(self.record, environment=environment)
+        self.state = RunState.decode(self.store.load_state(run_id), rng)
+        records = self.store.load_nodes(run_id)
+        for record in records:
+            node = record.node
+            self._enter(node, 1.0 if node.id == 0 else node.fitness, record.pending, record.normal)
+            if node.id and node.candidate.provenance.get("proposer") in self.proposers:
+                self.chooser.novel(node.candidate.provenance["proposer"])
+        if not records:  # killed between the run's row and its root
+            root = Node(0, root_candidate(self.task))
+            self.store.add_node(self.record, root, self.state.encode(), 0.0, done=True)
+            self._enter(root, 1.0, False)
+        for record in sorted((r for r in records[1:] if not r.pending), key=lambda r: r.elapsed):
+            self._count(record.node, record.elapsed)
+        for event in self.store.load_events(run_id):
+            if event["kind"] == "fruitless" and event["proposer"] in self.proposers:
+                self._note_fruitless(event["proposer"], tuple(event["parents"]), event["why"])
+        self._pending.extend(sorted(self.graph.pending))
+
+    def _enter(self, node: Node, score: float, pending: bool, normal: str | None = None) -> None:
+        self.graph.add(node, score, pending)
+        self._normals.add(normal or normal_hash(node.candidate.source, node.candidate.backend))
+
+    # the loop
+
+    def run(self) -> Graph:
+        """Search until the budget ends it; ``stop_reason`` says which limit.
+
+        Raises:
+            Interrupted: Ctrl-C; the run is saved and can be resumed.
+            TaskError: the reference cannot be judged.
+            SearchError: the judge keeps failing.
+        """
+        try:
+            self._tell("start", f"run {self.id}")
+            self.stop_reason = self._loop()
+        except KeyboardInterrupt:
+            self.store.end_run(self.id, "interrupted", elapsed=self.elapsed)
+            raise Interrupted(self.id, self.store.url, self.graph.best_score) from None
+        except BaseException:
+            self.store.end_run(self.id, "failed", elapsed=self.elapsed)
+            raise
+        finally:
+            for stream in self._streams.values():
+                stream.close()
+        self.store.end_run(self.id, "searched", self.stop_reason, elapsed=self.elapsed)
+        return self.graph
+
+    def _loop(self) -> str:
+        stop: str | None = None
+        flying: dict[Future, Node] = {}
+        while True:
+            while stop is None and len(flying) < self.executor.workers:
+                if self.stopper.out_of_time(self.elapsed):
+                    stop = "wall_clock"
+                elif self._pending:
+                    self._launch(self.graph[self._pending.popleft()], flying)
+                elif self.graph.exhausted or not self.chooser.names:
+                    stop = "exhausted"
+                else:
+                    node = self._propose(bool(flying))
+                    if node is None:
+                        break
+                    stop = self._known_or_launch(node, flying)
+            if not flying:
+                if stop is not None:
+                    return stop
+                continue
+            done, _ = wait(flying, return_when=FIRST_COMPLETED)
+            for future in done:
+                ended = self._settle(flying.pop(future), future)
+                stop = stop or ended
+
+    def _launch(self, node: Node, flying: dict[Future, Node]) -> None:
+        self._tell("judging", node.candidate.name, node)
+        flying[self.executor.submit(self.judge.evaluate, self.task, node.candidate)] = node
+
+    def _known_or_launch(self, node: Node, flying: dict[Future, Node]) -> str | None:
+        """Write a new node; judge it unless the store knows the answer."""
+        known = self.store.find_evaluation(
+            self.task.hash, node.candidate.hash, self.record.environment
+        )
+        self.store.add_node(
+            self.record,
+            node,
+            self.state.encode(),
+            self.elapsed,
+            known,
+            reused=known is not None,
+        )
+        self._enter(node, 0.0, known is None)
+        if known is None:
+            self._launch(node, flying)
+            return None
+        return self._count(self.graph.settle(node.id, known), self.elapsed)
+
+    def _settle(self, node: Node, future: Future) -> str | None:
+        environment = self.record.environment
+        try:
+            evaluation = future.result()
+            self._judge_failures = 0
+        except TaskError:
+            raise
+        except CandidateError as error:
+            evaluation = Evaluation("error", "build", (Reason("candidate", str(error)),))
+        except Exception as error:
+            # no verdict on the candidate: keep it out of what later runs find
+            self._judge_failures += 1
+            log.warning("the judge failed on %s: %s", node.candidate.name, error)
+            if self._judge_failures >= JUDGE_FAILURES:
+                raise SearchError(
+                    f"the judge failed {JUDGE_FAILURES} times in a row, last with "
+                    f"{type(error).__name__}: {error}"
+                ) from error
+            text = f"{type(error).__name__}: {error}"
+            evaluation = Evaluation("error", "judge", (Reason("judge_failed", text),))
+            environment = self.store.put_environment({"judge_failed": text, "run": self.id})
+        self.store.settle_node(
+            replace(self.record, environment=environment),
+            node,
+            evaluation,
+            self.state.encode(),
+            self.elapsed,
+        )
+        return self._count(self.graph.settle(node.id, evaluation), self.elapsed)
+
+    def _count(self, node: Node, elapsed: float) -> str | None:
+        """Bookkeeping of a judged node; the reason to stop, if there is one."""
+        evaluation, timing = node.evaluation, node.evaluation.timing if node.evaluation else None
+        proposer = node.candidate.provenance.get("proposer")
+        if proposer in self.proposers:
+            self.chooser.scored(proposer, node.fitness)
+        share = None
+        if evaluation is not None and evaluation.accepted:
+            self.accepted += 1
+            if timing is not None and timing.floor_ms > 0:
+                share = timing.candidate_ms / timing.floor_ms
+        stop = self.stopper.add(elapsed, node.fitness, share)
+        self._tell("node", node.candidate.name, node)
+        return stop
+
+    # proposing
+
+    def _propose(self, flying: bool) -> Node | None:
+        """One proposal: a new node that is not written yet, or ``None``."""
+        root = self.graph.root
+        drafting = len(self.graph.children[root]) < self.drafts and root not in self.graph.closed
+        selected = (root,) if drafting else self.policy.select(self.graph, self.state.rng)
+        waiting = [p for p in selected if p in self.graph.pending]
+        if waiting:
+            ready = (n for n in self.graph.candidates_to_expand() if n not in self.graph.pending)
+            selected = (next(ready, root),)
+        if drafting:
+            names = self.chooser.open_for(selected)
+            name = names[self.state.turn % len(names)] if names else None
+            self.state.turn += 1
+        else:
+            name = self.chooser.pick(self.graph, selected)
+        if name is None:
+            self.graph.close(selected[0])
+            return None
+        seed = f"{self.state.seed}/{self.graph.next_id}/{self.state.attempt}"
+        self.state.attempt += 1
+        self._tell("proposing", name)
+        why, text = "nothing", ""
+        try:
+            if selected == (root,):
+                candidate = self._draft(name, seed)
+            else:
+                stream = self._open(name, selected, seed)
+                try:
+                    candidate = self._first_new(stream, name)
+                finally:
+                    stream.close()
+        except ProposerHung as error:
+            candidate, why, text = None, "hung", str(error)
+        except Exception as error:
+            candidate, why, text = None, "raised", f"{type(error).__name__}: {error}"
+        if candidate is None:
+            if text:
+                log.warning("proposer %s %s: %s", name, why, text)
+            self._note_fruitless(name, selected, why)
+            self.store.add_event(
+                self.id,
+                "fruitless",
+                {"proposer": name, "parents": selected, "why": why, "text": text[:2000]},
+                self.state.encode(),
+                self.elapsed,
+            )
+            self._tell("fruitless", f"{name}: {text or 'nothing new'}")
+            return None
+        self.state.attempt = 0
+        self.chooser.novel(name)
+        return Node(self.graph.next_id, candidate, None, selected)
+
+    def _draft(self, name: str, seed: str) -> Candidate | None:
+        """The next new draft of a proposer; its stream is kept between calls."""
+        stream = self._streams.get(name)
+        if stream is None or stream.ended:
+            seed, taken = self.state.streams.get(name, (seed, 0))
+            stream = self._streams[name] = self._open(name, (), seed)
+            for _ in range(taken):  # drawn before the run was interrupted
+                if stream.next(self._patience()) is None:
+                    break
+        candidate = None
+        try:
+            candidate = self._first_new(stream, name)
+            if candidate is None and stream.taken:
+                # a proposer with one idea per call: ask again for the next one
+                seed = f"{seed}+{stream.taken}"
+                stream = self._streams[name] = self._open(name, (), seed)
+                candidate = self._first_new(stream, name)
+        finally:
+            if stream.ended:
+                self.state.streams.pop(name, None)
+            else:
+                self.state.streams[name] = (seed, stream.taken)
+        return candidate
+
+    def _open(self, name: str, parents: tuple[int, ...], seed: str) -> Stream:
+        first = parents[0] if parents else self.graph.root
+        facts = {
+            **self.context.get("facts", {}),
+            "depth": len(self.graph.ancestors(first)),
+            "children": len(self.graph.children[first]),
+            "best": self.graph.best_score,
+        }
+        if self.backends is not None:
+            facts["backends"] = sorted(self.backends)
+        fields = {**self.context, "facts": facts}
+        context = Context(random.Random(seed), seconds_left=self.seconds_left, **fields)
+        nodes = [self.graph[p] for p in parents]
+        proposer = self.proposers[name]
+        return Stream(lambda: proposer.propose(self.task, nodes, context))
+
+    def _patience(self) -> float:
+        return min(self.propose_seconds, max(1.0, self.seconds_left))
+
+    def _first_new(self, stream: Stream, name: str) -> Candidate | None:
+        for _ in range(DRAWS):
+            item = stream.next(self._patience())
+            if item is None:
+                return None
+            candidate = as_candidate(item, name)
+            if self.backends is not None and candidate.backend not in self.backends:
+                continue
+            if not self.dedupe:
+                return candidate
+            if normal_hash(candidate.source, candidate.backend) not in self._normals:
+                return candidate
+        return None
+
+    def _note_fruitless(self, name: str, parents: tuple[int, ...], why: str) -> None:
+        self.chooser.fruitless(name, parents, why)
+        self.chooser.names = [n for n in self.chooser.names if n not in self.chooser.retired]
+        if not self.chooser.open_for(parents):
+            self.graph.close(parents[0])
+
+    def _tell(self, kind: str, message: str, node: Node | None = None) -> None:
+        if self.progress is None:
+            return
+        event = Event(
+            kind,
+            message,
+            self.elapsed,
+            self.budget.seconds,
+            self.stopper.count,
+            self.accepted,
+            self.graph.best_score if len(self.graph) else 1.0,
+            node,
+        )
+        try:
+            self.progress(event)
+        except Exception as error:
+            log.debug("the progress display failed: %s", error)
