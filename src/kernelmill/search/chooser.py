@@ -4,22 +4,26 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping
 
 from kernelmill.search.graph import Graph
 
-STRIKES = 2  # vain calls after which a proposer is not asked about the same parents again
 FAILURES = 3  # calls in a row that raised, after which it is not asked at all
 
 
 class Chooser:
     """Picks among proposers by an upper confidence bound on their candidates' relative fitness.
 
+    Args:
+        strikes: name to the number of vain calls after which a proposer is not asked about the
+            same parents again (1 for one that says the same every time).
+
     Rebuilt on resume from the run's nodes and its ``fruitless`` events, in their order.
     """
 
-    def __init__(self, names: Sequence[str], c: float = 0.3):
-        self.names = list(names)
+    def __init__(self, strikes: Mapping[str, int], c: float = 0.3):
+        self.names = list(strikes)
+        self.strikes = dict(strikes)
         self.c = c
         self.retired: set[str] = set()
         self._calls: dict[str, int] = defaultdict(int)
@@ -31,7 +35,7 @@ class Chooser:
         return [
             name
             for name in self.names
-            if name not in self.retired and self._vain[name, parents] < STRIKES
+            if name not in self.retired and self._vain[name, parents] < self.strikes[name]
         ]
 
     def pick(self, graph: Graph, parents: tuple[int, ...]) -> str | None:
@@ -58,8 +62,9 @@ class Chooser:
     def fruitless(self, name: str, parents: tuple[int, ...], why: str) -> None:
         """``why``: ``nothing`` (new), ``raised`` or ``hung``."""
         self._calls[name] += 1
-        self._vain[name, parents] += 1
-        if why == "raised":
+        if why != "raised":
+            self._vain[name, parents] += 1
+        else:
             self._failures[name] += 1
         if why == "hung" or self._failures[name] >= FAILURES:
             self.retired.add(name)

@@ -5,10 +5,12 @@ from __future__ import annotations
 import ast
 import hashlib
 import re
+from functools import lru_cache
 
 _COMMENT = re.compile(r'"(?:\\.|[^"\\\n])*"|//[^\n]*|/\*.*?\*/', re.DOTALL)
 
 
+@lru_cache(maxsize=64)
 def normal_hash(source: str, backend: str) -> str:
     """Hash of a source without comments and layout: Python by its syntax tree, others by their
     text without comments and runs of white space.

@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from kernelmill.evaluate.evaluation import Evaluation, Reason
+from kernelmill.search.asking import Desk
 from kernelmill.search.budget import Budget, Stopper, parse_budget
 from kernelmill.search.chooser import Chooser
 from kernelmill.search.environment import judge_facts
@@ -22,17 +23,16 @@ from kernelmill.search.executor import Executor, Inline
 from kernelmill.search.graph import Graph
 from kernelmill.search.normalise import normal_hash
 from kernelmill.search.policies import Policy, make_policy
-from kernelmill.search.proposing import ProposerHung, Stream, as_candidate, make_proposers
+from kernelmill.search.proposing import ProposerHung, make_proposers
 from kernelmill.search.records import RunRecord
 from kernelmill.search.state import RunState
 from kernelmill.search.store import Store
-from kernelmill.search.types import Context, Node, Proposer
+from kernelmill.search.types import Node, Proposer
 from kernelmill.tasks import Candidate, CandidateError, Task, TaskError
 
 log = logging.getLogger("kernelmill")
 
 JUDGE_FAILURES = 3  # in a row, after which the search gives up
-DRAWS = 64  # items of one proposal that are looked at for a new one
 
 
 @dataclass(frozen=True)
@@ -114,23 +114,21 @@ class Run:
         self.task = task
         self.judge = judge
         self.proposers = {p.name: p for p in make_proposers(proposers)}
+        strikes = {name: getattr(p, "strikes", 1) for name, p in self.proposers.items()}
         self.policy = make_policy(policy)
         self.drafts = drafts
-        self.dedupe = dedupe
         self.backends = None if backends is None else frozenset(backends)
         self.executor = executor or Inline()
         self.progress = progress
-        self.propose_seconds = propose_seconds
-        self.context = dict(context or {})
         self.budget = parse_budget(budget)
         self.store = Store.open(store)
         self.graph = Graph()
-        self.chooser = Chooser(list(self.proposers))
+        self.chooser = Chooser(strikes)
         self.stopper = Stopper(self.budget)
         self.stop_reason: str | None = None
         self.accepted = 0
-        self._normals: set[str] = set()
-        self._streams: dict[str, Stream] = {}
+        self.normals: set[str] = set()  # normalised sources in the graph
+        self._stop: str | None = None
         self._pending: deque[int] = deque()
         self._judge_failures = 0
         rng = rng or random.Random(seed)
@@ -139,6 +137,12 @@ class Run:
         else:
             self._restore(resume, rng)
         self._clock = time.monotonic() - self.record.elapsed
+        self.desk = Desk(
+            self,
+            dedupe=dedupe,
+            propose_seconds=propose_seconds,
+            context=dict(context or {}),
+        )
 
     @property
     def id(self) -> str:
@@ -198,7 +202,7 @@ class Run:
             self.store.add_node(self.record, root, self.state.encode(), 0.0, done=True)
             self._enter(root, 1.0, False)
         for record in sorted((r for r in records[1:] if not r.pending), key=lambda r: r.elapsed):
-            self._count(record.node, record.elapsed)
+            self._stop = self._count(record.node, record.elapsed) or self._stop
         for event in self.store.load_events(run_id):
             if event["kind"] == "fruitless" and event["proposer"] in self.proposers:
                 self._note_fruitless(event["proposer"], tuple(event["parents"]), event["why"])
@@ -206,7 +210,7 @@ class Run:
 
     def _enter(self, node: Node, score: float, pending: bool, normal: str | None = None) -> None:
         self.graph.add(node, score, pending)
-        self._normals.add(normal or normal_hash(node.candidate.source, node.candidate.backend))
+        self.normals.add(normal or normal_hash(node.candidate.source, node.candidate.backend))
 
     # the loop
 
@@ -228,13 +232,12 @@ class Run:
             self.store.end_run(self.id, "failed", elapsed=self.elapsed)
             raise
         finally:
-            for stream in self._streams.values():
-                stream.close()
+            self.desk.close()
         self.store.end_run(self.id, "searched", self.stop_reason, elapsed=self.elapsed)
         return self.graph
 
     def _loop(self) -> str:
-        stop: str | None = None
+        stop = self._stop
         flying: dict[Future, Node] = {}
         while True:
             while stop is None and len(flying) < self.executor.workers:
@@ -279,7 +282,7 @@ class Run:
         if known is None:
             self._launch(node, flying)
             return None
-        return self._count(self.graph.settle(node.id, known), self.elapsed)
+        return self._judged(node, known)
 
     def _settle(self, node: Node, future: Future) -> str | None:
         environment = self.record.environment
@@ -309,7 +312,13 @@ class Run:
             self.state.encode(),
             self.elapsed,
         )
-        return self._count(self.graph.settle(node.id, evaluation), self.elapsed)
+        return self._judged(node, evaluation)
+
+    def _judged(self, node: Node, evaluation: Evaluation) -> str | None:
+        settled = self.graph.settle(node.id, evaluation)
+        stop = self._count(settled, self.elapsed)
+        self._tell("node", settled.candidate.name, settled)
+        return stop
 
     def _count(self, node: Node, elapsed: float) -> str | None:
         """Bookkeeping of a judged node; the reason to stop, if there is one."""
@@ -322,9 +331,7 @@ class Run:
             self.accepted += 1
             if timing is not None and timing.floor_ms > 0:
                 share = timing.candidate_ms / timing.floor_ms
-        stop = self.stopper.add(elapsed, node.fitness, share)
-        self._tell("node", node.candidate.name, node)
-        return stop
+        return self.stopper.add(elapsed, node.fitness, share)
 
     # proposing
 
@@ -337,6 +344,8 @@ class Run:
         if waiting:
             ready = (n for n in self.graph.candidates_to_expand() if n not in self.graph.pending)
             selected = (next(ready, root),)
+        if len(selected) > 1 and not self.chooser.open_for(selected):
+            selected = selected[:1]
         if drafting:
             names = self.chooser.open_for(selected)
             name = names[self.state.turn % len(names)] if names else None
@@ -352,13 +361,9 @@ class Run:
         why, text = "nothing", ""
         try:
             if selected == (root,):
-                candidate = self._draft(name, seed)
+                candidate = self.desk.draft(name, seed)
             else:
-                stream = self._open(name, selected, seed)
-                try:
-                    candidate = self._first_new(stream, name)
-                finally:
-                    stream.close()
+                candidate = self.desk.improve(name, selected, seed)
         except ProposerHung as error:
             candidate, why, text = None, "hung", str(error)
         except Exception as error:
@@ -380,67 +385,10 @@ class Run:
         self.chooser.novel(name)
         return Node(self.graph.next_id, candidate, None, selected)
 
-    def _draft(self, name: str, seed: str) -> Candidate | None:
-        """The next new draft of a proposer; its stream is kept between calls."""
-        stream = self._streams.get(name)
-        if stream is None or stream.ended:
-            seed, taken = self.state.streams.get(name, (seed, 0))
-            stream = self._streams[name] = self._open(name, (), seed)
-            for _ in range(taken):  # drawn before the run was interrupted
-                if stream.next(self._patience()) is None:
-                    break
-        candidate = None
-        try:
-            candidate = self._first_new(stream, name)
-            if candidate is None and stream.taken:
-                # a proposer with one idea per call: ask again for the next one
-                seed = f"{seed}+{stream.taken}"
-                stream = self._streams[name] = self._open(name, (), seed)
-                candidate = self._first_new(stream, name)
-        finally:
-            if stream.ended:
-                self.state.streams.pop(name, None)
-            else:
-                self.state.streams[name] = (seed, stream.taken)
-        return candidate
-
-    def _open(self, name: str, parents: tuple[int, ...], seed: str) -> Stream:
-        first = parents[0] if parents else self.graph.root
-        facts = {
-            **self.context.get("facts", {}),
-            "depth": len(self.graph.ancestors(first)),
-            "children": len(self.graph.children[first]),
-            "best": self.graph.best_score,
-        }
-        if self.backends is not None:
-            facts["backends"] = sorted(self.backends)
-        fields = {**self.context, "facts": facts}
-        context = Context(random.Random(seed), seconds_left=self.seconds_left, **fields)
-        nodes = [self.graph[p] for p in parents]
-        proposer = self.proposers[name]
-        return Stream(lambda: proposer.propose(self.task, nodes, context))
-
-    def _patience(self) -> float:
-        return min(self.propose_seconds, max(1.0, self.seconds_left))
-
-    def _first_new(self, stream: Stream, name: str) -> Candidate | None:
-        for _ in range(DRAWS):
-            item = stream.next(self._patience())
-            if item is None:
-                return None
-            candidate = as_candidate(item, name)
-            if self.backends is not None and candidate.backend not in self.backends:
-                continue
-            if not self.dedupe:
-                return candidate
-            if normal_hash(candidate.source, candidate.backend) not in self._normals:
-                return candidate
-        return None
-
     def _note_fruitless(self, name: str, parents: tuple[int, ...], why: str) -> None:
         self.chooser.fruitless(name, parents, why)
         self.chooser.names = [n for n in self.chooser.names if n not in self.chooser.retired]
-        if not self.chooser.open_for(parents):
+        if len(parents) == 1 and not self.chooser.open_for(parents):
             self.graph.close(parents[0])
 
     def _tell(self, kind: str, message: str, node: Node | None = None) -> None:
