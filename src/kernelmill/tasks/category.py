@@ -72,6 +72,9 @@ def category_of_operators(
         return "network"
     if "loss" in kinds or (scalar_output and inputs > 1 and kinds <= {"reduce", "norm", "softmax"}):
         return "loss"
+    names = {name.partition(".")[2] for name in operators}
+    if {"gather"} & names and names & {"logsumexp", "_log_softmax"} and kinds <= PICKED:
+        return "loss"  # the log-probability of a given class
     products = found.count("matmul")
     if kinds & {"attention"} or (products == 2 and "softmax" in kinds and len(kinds) <= 3):
         return "attention" if not kinds & {"conv", "pool"} else "fused"
@@ -89,6 +92,7 @@ def category_of_operators(
     return "index" if "index" in kinds else "reduce"
 
 
+PICKED = {"index", "reduce", "softmax"}
 QUIET = ("clone", "copy", "_to_copy", "zeros", "ones", "empty", "full", "arange", "diag", "tril")
 QUIET += ("triu", "fill", "contiguous", "empty_like", "zeros_like", "rand", "randn", "cat")
 
