@@ -153,8 +153,9 @@ def _hint(program: Program, limit_bytes: int, peak: int) -> str:
         names = ", ".join(f"{k}={v!r}" for k, v in program.constants.items()) or "none"
         return f"no single constant makes it smaller (constants: {names})"
     settings: dict[str, int] = {}
-    # the batch first: it leaves the character of the problem as it is
+
     def order(name: str) -> tuple[bool, int, int]:
+        # the batch first: it leaves the character of the problem as it is
         return ("batch" not in name.lower(), effects[name], -constants[name])
 
     for name in sorted(effects, key=order):

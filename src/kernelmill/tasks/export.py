@@ -198,9 +198,7 @@ def _inputs_source(args: list[Any], vault: Vault, name: str) -> str:
     return "\n\ndef get_inputs():\n    return [\n" + "".join(lines) + "    ]\n"
 
 
-def _assemble(
-    body: str, args: list[Any], vault: Vault, name: str, fields: dict[str, Any]
-) -> Task:
+def _assemble(body: str, args: list[Any], vault: Vault, name: str, fields: dict[str, Any]) -> Task:
     inputs = _inputs_source(args, vault, name)
     payload = None
     header = HEADER if vault.tensors else HEADER.replace("import io\n\n", "")
@@ -213,9 +211,7 @@ def _assemble(
     return Task(name=name, source=header + gap + body + inputs, payload=payload, **fields)
 
 
-def _difference(
-    task: Task, module: torch.nn.Module, args: list[Any], expected: Any
-) -> str | None:
+def _difference(task: Task, module: torch.nn.Module, args: list[Any], expected: Any) -> str | None:
     """How the task's model differs from the module on the examples; ``None``: it does not."""
     try:
         with quiet_rng(), torch.no_grad():

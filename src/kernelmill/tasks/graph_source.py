@@ -227,10 +227,11 @@ def _register(path: str, method: str, name: str, text: str) -> str:
 
 def _initial(value: torch.Tensor, vault: Vault) -> str:
     """A draw with the mean, deviation and range of a parameter; constants stay constant."""
-    data = value.detach().float() if value.is_floating_point() else value.detach()
-    if not value.is_floating_point() or data.numel() == 1 or bool((data == data.flatten()[0]).all()):
+    data = value.detach()
+    if not data.is_floating_point() or data.numel() == 1 or not bool(torch.isfinite(data).all()):
         return exact(value, vault)
-    if not bool(torch.isfinite(data).all()):
+    data = data.float()
+    if bool((data == data.flatten()[0]).all()):
         return exact(value, vault)
     mean, std = data.mean().item(), data.std().item()
     low, high = data.min().item(), data.max().item()

@@ -249,7 +249,7 @@ def _load_object(spec: str, fields: dict[str, Any]) -> Task:
         generator = getattr(module, "get_inputs", None)
         if generator is None:
             raise TaskError(
-                f"{spec}: no inputs; define get_inputs() in {place}, or name a pair (module, inputs)"
+                f"{spec}: no inputs; define get_inputs() in {place}, or a pair (module, inputs)"
             )
         with guarded(location, "get_inputs()"):
             inputs = generator()

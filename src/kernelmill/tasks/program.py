@@ -177,8 +177,8 @@ class Program:
         try:
             bound = signature.bind(*offset, *args, **kwargs)
         except TypeError as error:
-            name = "Model" if is_constructor else "Model.forward"
-            raise TaskError(f"{label}: {what}: {error}; the signature is {name}{signature}") from error
+            name = f"{'Model' if is_constructor else 'Model.forward'}{signature}"
+            raise TaskError(f"{label}: {what}: {error}; the signature is {name}") from error
         bound.apply_defaults()
         if bound.kwargs:
             keys = ", ".join(bound.kwargs)

@@ -1,8 +1,8 @@
 """robust-kbench task folders: functional form plus JSON configurations.
 
-A folder holds ``func_forward.py`` and/or ``func_backward.py`` with ``forward_fn``, ``Model(**init)``
-and ``get_inputs(**config)``, and ``config_forward.json`` / ``config_backward.json`` with six lists,
-``{single,multi}_{input,init,shared}_configs``. It becomes the original text plus generated glue
+A folder holds ``func_forward.py`` and/or ``func_backward.py`` with ``forward_fn``,
+``Model(**init)`` and ``get_inputs(**config)``, and ``config_forward.json`` or
+``config_backward.json`` with six lists, ``{single,multi}_{input,init,shared}_configs``. It becomes the original text plus generated glue
 that satisfies the KernelBench contract.
 """
 

@@ -10,6 +10,7 @@ import torch
 from kernelmill.tasks.errors import TaskError
 
 EXACT_ELEMENTS = 64
+EXACT_INTEGERS = 1024
 
 
 class Vault:
@@ -63,7 +64,10 @@ def exact(tensor: torch.Tensor, vault: Vault) -> str:
         fill = first.item()
         fill = number(fill) if isinstance(fill, float) else repr(fill)
         return f"torch.full({shape}, {fill}, dtype={dtype})"
-    if value.numel() <= EXACT_ELEMENTS:
+    if text := _prefix_mask(value):
+        return text
+    whole = not value.is_floating_point() and not value.is_complex() and dtype != torch.bool
+    if value.numel() <= (EXACT_INTEGERS if whole else EXACT_ELEMENTS):
         text = _literal(value)
         return text if value.dim() == 1 else f"{text}.reshape({shape})"
     if dtype in (torch.int32, torch.int64) and value.dim() >= 1:
@@ -81,6 +85,17 @@ def exact(tensor: torch.Tensor, vault: Vault) -> str:
     return vault.keep(value)
 
 
+def _prefix_mask(value: torch.Tensor) -> str | None:
+    """``arange < lengths`` for a boolean mask whose rows are true up to a length (padding)."""
+    if value.dtype != torch.bool or value.dim() < 2 or value.numel() // value.shape[-1] > 512:
+        return None
+    lengths = value.sum(-1, keepdim=True)
+    if not torch.equal(value, torch.arange(value.shape[-1]) < lengths):
+        return None
+    rows = f"torch.tensor({lengths.flatten().tolist()}).reshape({_shape(lengths)})"
+    return f"torch.arange({value.shape[-1]}) < {rows}"
+
+
 def drawn(tensor: torch.Tensor, vault: Vault) -> str:
     """An expression that draws a tensor of the same shape, dtype and distribution.
 
@@ -95,7 +110,7 @@ def drawn(tensor: torch.Tensor, vault: Vault) -> str:
         return exact(value, vault)
     if dtype == torch.bool:
         text = exact(value, Vault())
-        if value.numel() <= 1 or "tri" in text:
+        if value.numel() <= 1 or "tri" in text or "arange" in text:
             return text
         return f"torch.rand({shape}) < {_short(value.float().mean().item())}"
     if value.is_complex():
