@@ -90,6 +90,24 @@ def _check_file(path: Path) -> None:
             f"store {path} is not an SQLite database (or it is damaged); "
             "move it away or name another file, it has not been touched"
         )
+    if head:
+        _refuse_foreign(path)
+
+
+def _refuse_foreign(path: Path) -> None:
+    """Before anything is set on the connection: that alone would change the file."""
+    connection = sqlite3.connect(path, timeout=30)
+    try:
+        tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_master")}
+    except sqlite3.Error as error:
+        raise explain(error, str(path)) from error
+    finally:
+        connection.close()
+    if tables and schema.meta.name not in tables:
+        raise StoreError(
+            f"store {path} is a database of something else "
+            f"(it has the tables {', '.join(sorted(tables)[:4])}); name another file"
+        )
 
 
 def _set_up_sqlite(engine: sa.Engine) -> None:
@@ -118,11 +136,6 @@ def _create_or_check(engine: sa.Engine, shown: str) -> None:
     with engine.connect().execution_options(write=True) as connection, connection.begin():
         present = set(sa.inspect(connection).get_table_names())
         if schema.meta.name not in present:
-            if engine.dialect.name == "sqlite" and present:
-                raise StoreError(
-                    f"store {shown} is a database of something else "
-                    f"(it has the tables {', '.join(sorted(present)[:4])}); name another file"
-                )
             schema.metadata.create_all(connection)
             connection.execute(
                 schema.meta.insert().values(key="schema_version", value=str(schema.VERSION))

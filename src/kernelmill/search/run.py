@@ -18,7 +18,7 @@ from kernelmill.search.asking import Desk
 from kernelmill.search.budget import Budget, Stopper, parse_budget
 from kernelmill.search.chooser import Chooser
 from kernelmill.search.environment import judge_facts
-from kernelmill.search.errors import Interrupted, SearchError
+from kernelmill.search.errors import Interrupted, SearchError, StoreMismatch
 from kernelmill.search.executor import Executor, Inline
 from kernelmill.search.graph import Graph
 from kernelmill.search.normalise import normal_hash
@@ -181,6 +181,11 @@ class Run:
         self._enter(root, 1.0, False)
 
     def _restore(self, run_id: str, rng: random.Random) -> None:
+        if self.store.get_run(run_id).task != self.task.hash:
+            raise StoreMismatch(
+                f"run {run_id} is about another task than {self.task.name!r}; "
+                "resume it with its own task, or start a new run"
+            )
         self.record = self.store.claim_run(run_id)
         environment = self.store.put_environment(judge_facts(self.judge))
         if environment != self.record.environment:
