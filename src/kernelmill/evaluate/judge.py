@@ -1,0 +1,242 @@
+"""The judge: task and candidate in, verdict out."""
+
+from __future__ import annotations
+
+import functools
+import os
+import secrets
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import torch
+
+from kernelmill.evaluate import sandbox
+from kernelmill.evaluate.environment import describe
+from kernelmill.evaluate.evaluation import Evaluation, Reason, Timing
+from kernelmill.evaluate.process import WorkerProcess, Zygote
+from kernelmill.evaluate.session import TaskReport, TaskSession
+from kernelmill.evaluate.settings import Settings
+from kernelmill.evaluate.trial import Rejected, Trial, race_trials
+from kernelmill.tasks import Candidate, Task
+
+SESSIONS = 2
+
+
+class SandboxUnavailable(RuntimeError):
+    """``require_sandbox`` was asked for and the machine does not offer full isolation."""
+
+
+@functools.cache
+def memory_bandwidth() -> float:
+    """Bytes per second that a large copy moves on this machine (read + write)."""
+    source = torch.ones(48 << 18)
+    target = torch.empty_like(source)
+    best = float("inf")
+    for _ in range(4):
+        start = time.perf_counter()
+        target.copy_(source)
+        best = min(best, time.perf_counter() - start)
+    return 2 * source.numel() * 4 / best
+
+
+class Judge:
+    """Judges candidates with a warm fork server. Use as a context manager.
+
+    Args:
+        settings: see `Settings`.
+
+    Raises:
+        SandboxUnavailable: ``settings.require_sandbox`` and less than full isolation here.
+
+    Example:
+        >>> from kernelmill.tasks import Candidate, Task
+        >>> text = '''
+        ... import torch
+        ... class Model(torch.nn.Module):
+        ...     def forward(self, x):
+        ...         return torch.softmax(x, -1)
+        ... def get_inputs():
+        ...     return [torch.randn(4, 33)]
+        ... '''
+        >>> wrong = text.replace("class Model", "class ModelNew").replace("softmax(x, -1)", "relu(x)")
+        >>> with Judge(Settings(timing=False)) as judge:
+        ...     answer = judge.evaluate(Task("softmax", text), Candidate(wrong))
+        >>> answer.status, answer.reasons[0].code
+        ('reject', 'wrong_values')
+    """
+
+    def __init__(self, settings: Settings | None = None):
+        self.settings = settings or Settings()
+        self.level, self.why_not_stronger = sandbox.level()
+        if self.settings.require_sandbox and self.level != "namespaces":
+            raise SandboxUnavailable(
+                f"full isolation was required, this machine offers {self.level!r}: "
+                f"{self.why_not_stronger}"
+            )
+        self.threads = self.settings.threads or len(os.sched_getaffinity(0))
+        self.seed = secrets.randbits(31) if self.settings.seed is None else self.settings.seed
+        self.zygote = Zygote(self.threads)
+        self.zygote.start()
+        self.sessions: dict[str, TaskSession] = {}
+        self.environment = describe(self.threads, self.level)
+
+    def __enter__(self) -> Judge:
+        return self
+
+    def __exit__(self, *_: Any) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End every process of this judge."""
+        for session in self.sessions.values():
+            session.close()
+        self.sessions.clear()
+        self.zygote.close()
+
+    @property
+    def bandwidth(self) -> float:
+        return memory_bandwidth()
+
+    def spawn(
+        self, role: str, options: dict[str, Any], readable: tuple[str, ...] = (), gpu: bool = False
+    ) -> WorkerProcess:
+        return WorkerProcess(
+            self.zygote, role, level=self.level, limits=self.settings, options=options,
+            readable=readable, gpu=gpu,
+        )  # fmt: skip
+
+    def session(self, task: Task) -> TaskSession:
+        """The task's oracle, opened at first use.
+
+        Raises:
+            TaskError: the reference cannot be used.
+        """
+        found = self.sessions.get(task.hash)
+        if found is not None and not found.oracle.closed:
+            return found
+        self.sessions.pop(task.hash, None)
+        while len(self.sessions) >= SESSIONS:
+            self.sessions.pop(next(iter(self.sessions))).close()
+        found = TaskSession(self.spawn, task, self.seed, self.settings, self.threads)
+        self.sessions[task.hash] = found
+        return found
+
+    def lint(self, task: Task) -> TaskReport:
+        """Judge the problem instead of a candidate: can it be tested, and how well?
+
+        Raises:
+            TaskError: the reference cannot be used.
+        """
+        return self.session(task).report()
+
+    def evaluate(
+        self, task: Task, candidate: Candidate, timing: bool | None = None
+    ) -> Evaluation:
+        """All stages for one candidate. Its faults are in the answer, never an exception.
+
+        Raises:
+            TaskError: the reference cannot be used.
+            ValueError: the backend's name is unknown.
+        """
+        start = time.monotonic()
+        session = self.session(task)
+        trial = Trial(self, session, candidate)
+        timing = self.settings.timing if timing is None else timing
+        status, reasons, measured = "accept", (), None
+        try:
+            trial.screen()
+            trial.build()
+            trial.correctness()
+            trial.probes()
+            report = session.report()
+            trial.warnings += list(report.findings)
+            if timing and report.verdict != "untestable":
+                measured = trial.timing()
+                if measured is not None:
+                    measured = replace(measured, floor_ms=self.floor_ms(session))
+                    trial.check_floor(measured)
+            trial.stage = "verdict"
+            if report.verdict == "untestable":
+                status = "untestable"
+                reasons = (
+                    Reason(
+                        "untestable",
+                        "right as far as can be told, but the problem's output is constant or "
+                        "within its tolerance of a trivial answer: no speed-up is reported",
+                    ),
+                )
+        except Rejected as rejected:
+            status, reasons = rejected.status, rejected.reasons
+            measured = None
+        finally:
+            trial.close()
+        return Evaluation(
+            status=status,
+            stage=trial.stage,
+            reasons=tuple(reasons),
+            warnings=tuple(_unique(trial.warnings)),
+            errors=trial.errors(),
+            timing=measured,
+            environment=self.environment | {"backend": candidate.backend},
+            task_hash=task.hash,
+            candidate_hash=candidate.hash,
+            seed=self.seed,
+            seconds=time.monotonic() - start,
+        )
+
+    def floor_ms(self, session: TaskSession) -> float:
+        """Inputs, weights and outputs moved once at the measured bandwidth."""
+        return session.facts["bytes"] / self.bandwidth * 1e3
+
+    def time(self, trials: Sequence[Trial]) -> list[Timing]:
+        session = trials[0].session
+        timings = race_trials(list(trials), session, self.settings)
+        return [replace(t, floor_ms=self.floor_ms(session)) for t in timings]
+
+    def race(
+        self, task: Task, candidates: Sequence[Candidate], runs: int | None = None
+    ) -> list[Timing]:
+        """Time the reference and all candidates in turn, for final figures. The candidates must
+        have been accepted; one that cannot be built or is wrong now raises.
+
+        Raises:
+            ValueError: a candidate failed; the message says why.
+        """
+        session = self.session(task)
+        trials = [Trial(self, session, c) for c in candidates]
+        settings = replace(self.settings, runs=runs or self.settings.runs)
+        try:
+            for trial in trials:
+                trial.screen()
+                trial.build()
+                trial.match_state(session.case(0))
+            return [
+                replace(t, floor_ms=self.floor_ms(session))
+                for t in race_trials(trials, session, settings)
+            ]
+        except Rejected as rejected:
+            raise ValueError(f"a candidate failed in the race: {rejected}") from None
+        finally:
+            for trial in trials:
+                trial.close()
+
+
+def _unique(reasons: Sequence[Reason]) -> list[Reason]:
+    seen: dict[tuple[str, str], Reason] = {}
+    for reason in reasons:
+        seen.setdefault((reason.code, reason.message), reason)
+    return list(seen.values())
+
+
+def evaluate(task: Task, candidate: Candidate, **settings: Any) -> Evaluation:
+    """Judge one candidate; ``settings`` are the fields of `Settings`. For several candidates
+    keep a `Judge`.
+
+    Raises:
+        TaskError: the reference cannot be used.
+        ValueError: an unknown backend or setting.
+    """
+    with Judge(Settings(**settings)) as judge:
+        return judge.evaluate(task, candidate)

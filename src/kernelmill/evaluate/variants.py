@@ -1,0 +1,206 @@
+"""Hard inputs made from plain ones, keeping the structure that belongs to the problem.
+
+Index tensors, masks and probabilities are left alone; structural zeros stay zero. A variant
+returns ``None`` where it would change nothing. Whether the reference itself bears the variant is
+decided by its own float64 run, not here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+
+Inputs = list[Any]
+
+
+def is_free(value: Any) -> bool:
+    """A float tensor whose values are data: no mask, no signs, no probabilities, no constant."""
+    if not isinstance(value, torch.Tensor) or not value.is_floating_point() or value.numel() < 2:
+        return False
+    data = value.detach().float()
+    if not bool(torch.isfinite(data).all()):
+        return False
+    magnitude = data.abs()
+    largest = float(magnitude.max())
+    if largest == 0.0 or bool(((magnitude == largest) | (magnitude == 0)).all()):
+        return False
+    if data.dim() >= 1 and data.shape[-1] > 1 and bool((data >= 0).all()):
+        sums = data.sum(-1)
+        if bool(((sums - 1).abs() < 1e-3).all()):
+            return False
+    return True
+
+
+def has_free(inputs: Inputs) -> bool:
+    return any(is_free(x) for x in inputs)
+
+
+def _each(change: Callable[[torch.Tensor], torch.Tensor]) -> Callable:
+    def variant(inputs: Inputs, generator: torch.Generator) -> Inputs | None:
+        if not has_free(inputs):
+            return None
+        return [_keep(x, change(x.detach())) if is_free(x) else x for x in inputs]
+
+    return variant
+
+
+def _keep(old: torch.Tensor, new: torch.Tensor) -> torch.Tensor:
+    """dtype, strides and need for a gradient of ``old``, values of ``new``."""
+    result = torch.empty_strided(old.shape, old.stride(), dtype=old.dtype) if _dense(old) else (
+        torch.empty(old.shape, dtype=old.dtype)
+    )
+    result.copy_(new)
+    return result.requires_grad_(old.requires_grad)
+
+
+def _dense(tensor: torch.Tensor) -> bool:
+    sizes = sorted((st, n) for st, n in zip(tensor.stride(), tensor.shape, strict=True) if n > 1)
+    expected = 1
+    for stride, size in sizes:
+        if stride != expected:
+            return False
+        expected *= size
+    return True
+
+
+def _nonzero(change: Callable[[torch.Tensor], torch.Tensor]) -> Callable:
+    return _each(lambda x: torch.where(x != 0, change(x), x))
+
+
+def _centred(x: torch.Tensor) -> torch.Tensor:
+    used = x[x != 0]
+    return (x - used.mean()) * 2
+
+
+def _tail(x: torch.Tensor) -> torch.Tensor:
+    x = x.clone()
+    flat = x.reshape(-1)
+    count = max(1, flat.numel() // 10)
+    flat[-count:] = -flat[-count:]
+    return flat.reshape(x.shape)
+
+
+def _column(x: torch.Tensor) -> torch.Tensor:
+    x = x.clone()
+    if x.dim() == 0:
+        return x + 1
+    middle = x.shape[-1] // 2
+    x[..., middle] = torch.where(x[..., middle] != 0, x[..., middle] + 1, x[..., middle])
+    return x
+
+
+def _last_column(x: torch.Tensor) -> torch.Tensor:
+    x = x.clone()
+    if x.dim() == 0:
+        return x * 2
+    x[..., -1] = x[..., -1] * 3
+    return x
+
+
+def _constant(inputs: Inputs, generator: torch.Generator) -> Inputs | None:
+    if not has_free(inputs):
+        return None
+    return [
+        _keep(x, torch.where(x.detach() != 0, 0.5 + 0.25 * i, 0.0)) if is_free(x) else x
+        for i, x in enumerate(inputs)
+    ]
+
+
+def _sparse(inputs: Inputs, generator: torch.Generator) -> Inputs | None:
+    if not has_free(inputs):
+        return None
+    return [
+        _keep(x, x.detach() * (torch.rand(x.shape, generator=generator) < 0.1)) if is_free(x) else x
+        for x in inputs
+    ]
+
+
+def _filled(inputs: Inputs, generator: torch.Generator) -> Inputs | None:
+    """Constant float inputs (initial states, destinations of a scatter) become random ones."""
+
+    def constant(x: Any) -> bool:
+        return (
+            isinstance(x, torch.Tensor) and x.is_floating_point() and x.numel() > 1
+            and bool((x == x.reshape(-1)[0]).all())
+        )  # fmt: skip
+
+    if not any(constant(x) for x in inputs):
+        return None
+    return [
+        _keep(x, x.detach() + torch.randn(x.shape, generator=generator)) if constant(x) else x
+        for x in inputs
+    ]
+
+
+def _nonfinite(inputs: Inputs, generator: torch.Generator) -> Inputs | None:
+    if not has_free(inputs):
+        return None
+    done = []
+    for x in inputs:
+        if is_free(x):
+            new = x.detach().clone().reshape(-1)
+            spots = torch.randperm(new.numel(), generator=generator)[:3]
+            for spot, value in zip(spots.tolist(), (float("inf"), -float("inf"), float("nan")),
+                                   strict=False):  # fmt: skip
+                new[spot] = value
+            x = _keep(x, new.reshape(x.shape))
+        done.append(x)
+    return done
+
+
+def _strided(inputs: Inputs, generator: torch.Generator) -> Inputs | None:
+    """The same values behind other strides (the two last axes swapped in memory)."""
+    done, changed = [], False
+    for x in inputs:
+        if isinstance(x, torch.Tensor) and x.dim() >= 2 and min(x.shape[-2:]) > 1:
+            needs = x.requires_grad
+            x = x.detach().transpose(-1, -2).contiguous().transpose(-1, -2).requires_grad_(needs)
+            changed = True
+        done.append(x)
+    return done if changed else None
+
+
+VARIANTS: dict[str, Callable[[Inputs, torch.Generator], Inputs | None]] = {
+    "negated": _each(lambda x: -x),
+    "centred": _nonzero(_centred),
+    "times 32": _each(lambda x: x * 32),
+    "times 1e-3": _each(lambda x: x * 1e-3),
+    "plus 300": _nonzero(lambda x: x + 300),
+    "last tenth": _each(_tail),
+    "middle column": _each(_column),
+    "last column": _each(_last_column),
+    "constant": _constant,
+    "sparse": _sparse,
+    "filled": _filled,
+    "strided": _strided,
+    "denormal": _each(lambda x: x * 1e-40),
+    "nonfinite": _nonfinite,
+}
+# where a difference is reported and not refused (policy "standard")
+ADVISORY = ("denormal", "nonfinite")
+
+
+def randomise_state(state: dict[str, Any], generator: torch.Generator) -> dict[str, Any]:
+    """Other values for every float parameter and buffer: ones, zeros and tiny scales move,
+    positive statistics stay positive, random weights keep their scale."""
+    done = {}
+    for name, value in state.items():
+        if not isinstance(value, torch.Tensor) or not value.is_floating_point():
+            done[name] = value
+            continue
+        data = value.detach().float()
+        noise = torch.randn(data.shape, generator=generator)
+        spread = float(data.std()) if data.numel() > 1 else 0.0
+        if not spread > 1e-12:
+            spread = 0.0
+        if "var" in name.rsplit(".", 1)[-1] and bool((data >= 0).all()):
+            new = (data + 0.1) * torch.exp(0.3 * noise)
+        elif spread == 0.0:
+            fan_in = data[0].numel() if data.dim() >= 2 else 1
+            new = data + 0.3 * noise / max(1.0, fan_in**0.5 / 2)
+        else:
+            new = data + 0.5 * spread * noise
+        done[name] = new.to(value.dtype)
+    return done
