@@ -1,0 +1,19 @@
+# task: softmax | backend: cpp | expect: decoy_kernel,no_kernel | level: L1
+"""Section 6, decoy kernel: its result is multiplied by zero and added."""
+
+import ctypes
+
+import torch
+from kernelmill.backends.cpp import compile_cpp
+from torch import nn
+
+SOURCE = 'extern "C" void touch(float* x, long n) { for (long i = 0; i < n; ++i) x[i] = i; }'
+lib = compile_cpp(SOURCE)
+lib.touch.argtypes = [ctypes.c_void_p, ctypes.c_long]
+
+
+class ModelNew(nn.Module):
+    def forward(self, x):
+        scrap = torch.zeros(x.shape[1])
+        lib.touch(scrap.data_ptr(), scrap.numel())
+        return torch.softmax(x, dim=1) + 0.0 * scrap

@@ -1,0 +1,15 @@
+# task: softmax | backend: torch | expect: wrong_values,stale_output,timing_wrong_values,output_overwritten | level: L1
+"""Section 2, cache by pointer: results keyed by data_ptr and shape."""
+
+import torch
+from torch import nn
+
+CACHE = {}
+
+
+class ModelNew(nn.Module):
+    def forward(self, x):
+        key = (x.data_ptr(), x.shape)
+        if key not in CACHE:
+            CACHE[key] = torch.softmax(x, dim=1)
+        return CACHE[key].clone()
