@@ -2,8 +2,8 @@
 
 A folder holds ``func_forward.py`` and/or ``func_backward.py`` with ``forward_fn``,
 ``Model(**init)`` and ``get_inputs(**config)``, and ``config_forward.json`` or
-``config_backward.json`` with six lists, ``{single,multi}_{input,init,shared}_configs``. It becomes the original text plus generated glue
-that satisfies the KernelBench contract.
+``config_backward.json`` with six lists, ``{single,multi}_{input,init,shared}_configs``. It becomes
+the original text plus generated glue that satisfies the KernelBench contract.
 """
 
 from __future__ import annotations

@@ -24,16 +24,13 @@ class Spec:
     shape: tuple[int, ...]
     dtype: str
     name: str = ""
+    is_tensor: bool = True
 
     @classmethod
     def of(cls, value: Any, name: str = "") -> Spec:
         if isinstance(value, torch.Tensor):
             return cls(tuple(int(n) for n in value.shape), str(value.dtype)[6:], name)
-        return cls((), type(value).__name__, name)
-
-    @property
-    def is_tensor(self) -> bool:
-        return hasattr(torch, self.dtype) and isinstance(getattr(torch, self.dtype), torch.dtype)
+        return cls((), type(value).__name__, name, is_tensor=False)
 
     @property
     def elements(self) -> int:
