@@ -135,8 +135,7 @@ __attribute__((noinline)) Result near_zero(const Source& source, const Rule& rul
     for (int64_t i = 0; i < source.steps; ++i) {
         vf d = (log2_(rule.z(source.load_at(i)) * scale) - mean) * LN2, u = p * d;
         vf g = splat(0), dd = d * d * source.weight(i);
-        for (int k = 12; k > 0; --k) g = (g * u + 1.0f) / (float)(k + 1);  // sum of 2 u^i/(i+2)!
-        g *= 0.5f;
+        for (int k = 12; k > 0; --k) g = (g * u + 1.0f) / (float)(k + 1);  // sum of u^i / (i + 2)!
         a += dd * g;
         b += dd * (1.0f + u * g);
     }
@@ -485,6 +484,7 @@ void backward(const void* grad_, const void* x_, const Shape& s, const uint8_t* 
     int64_t elements = s.batch * s.count * s.channels;
     if (elements < 16384) threads = 1;
     bool past_cache = elements > (4 << 20);
+    if (o.stride_b == s.count * s.channels) huge_pages(out_, elements * sizeof(T));
     int k = integer_exponent(p, s.groups);
     if (s.stride_c == 1 && k)
         backward_tokens<true>(grad, x, s, mask, p, k, y, out, o, threads, past_cache);

@@ -12,6 +12,9 @@
 #if defined(__x86_64__)
 #include <immintrin.h>
 #endif
+#if defined(__linux__)
+#include <sys/mman.h>
+#endif
 
 #define KM_CAT_(a, b) a##_##b
 #define KM_CAT(a, b) KM_CAT_(a, b)
@@ -165,6 +168,17 @@ KM_INLINE void stream(float* p, vf v) {
     if (((uintptr_t)p & 31) == 0) return _mm256_stream_ps(p, (__m256)v);
 #endif
     store(p, v);
+}
+
+// Asks for huge pages under a large buffer that was just allocated and is about to be filled:
+// first-touch faults of 4 KB pages cost more than the kernel that writes them.
+inline void huge_pages(void* p, int64_t bytes) {
+#if defined(__linux__) && defined(MADV_HUGEPAGE)
+    if (bytes < (4 << 20)) return;
+    uintptr_t first = ((uintptr_t)p + 4095) & ~(uintptr_t)4095;
+    uintptr_t last = ((uintptr_t)p + bytes) & ~(uintptr_t)4095;
+    madvise((void*)first, last - first, MADV_HUGEPAGE);  // advice: a refusal does no harm
+#endif
 }
 
 KM_INLINE float sum(vf v) {

@@ -85,11 +85,12 @@ def _log_power_mean(t: Tensor, p: Tensor, keep: Tensor | None, count: Tensor | i
     q = torch.where(tiny, torch.full_like(p, 1e-4), p)
     top = _dropped((q * t).detach(), keep, -math.inf).amax(1) / q
     centre = torch.where(small, _dropped(t, keep, 0.0).sum(1) / count, top)
-    e = _dropped(torch.expm1(q * (t - centre.unsqueeze(1))), keep, 0.0)
-    log_small = torch.log1p(e.sum(1) / count)
-    log_large = (_dropped(e + 1, keep, 0.0).sum(1) / count).log()
+    u = q * (t - centre.unsqueeze(1))
+    large = _dropped(u.exp(), keep, 0.0).sum(1) / count
+    extra = _dropped(torch.expm1(u.masked_fill(~small, 0.0)), keep, 0.0).sum(1) / count
+    log_mean = torch.where(small, torch.log1p(extra), large.log())
     scale = torch.where(tiny, p / 1e-8, 1 / q)
-    return centre + scale * torch.where(small, log_small, log_large)
+    return torch.where(centre == math.inf, centre, centre + scale * log_mean)
 
 
 def _signed(
