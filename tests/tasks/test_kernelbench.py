@@ -6,7 +6,6 @@ import pytest
 import torch
 
 from kernelmill.tasks import Program, TaskError, load_folder, load_task, problem_id
-
 from tests.tasks.problems import EXPECTED, PROBLEMS
 
 

@@ -21,7 +21,7 @@ def relu(body, **fields):
     return task(RELU + textwrap.dedent(body), **fields)
 
 
-QUIRKS = '''
+QUIRKS = """
 batch_size_: int = 4
 features, (height, widths) = 8, (3, [5, 7])
 a = b = 6
@@ -60,7 +60,7 @@ def get_inputs():
 if __name__ == "__main__":
     hidden = 3
     raise SystemExit("not to be run")
-'''
+"""
 
 
 class TestOverrides:
@@ -232,8 +232,9 @@ class TestForms:
                 """
                 n = 3
                 def get_input_groups():
-                    return [[torch.rand(n, k).to(d), None, 2]
-                            for k, d in ((1, torch.float16), (2, torch.float32))] + [(torch.rand(()),)]
+                    kinds = (1, torch.float16), (2, torch.float32)
+                    groups = [[torch.rand(n, k).to(d), None, 2] for k, d in kinds]
+                    return groups + [(torch.rand(()),)]
                 """
             )
         )
@@ -454,7 +455,10 @@ class TestBadFiles:
         ("body", "message"),
         [
             ("def get_inputs():\n    return torch.ones(3)\n", "returned a Tensor, want a list"),
-            ("def get_inputs():\n    raise KeyError('x')\n", "line 7: get_inputs.. raised KeyError"),
+            (
+                "def get_inputs():\n    raise KeyError('x')\n",
+                r"line 7: get_inputs\(\) raised Key",
+            ),
             ("def get_inputs(n):\n    return []\n", "raised TypeError"),
             ("def get_input_groups():\n    return []\n", "returned no group"),
             ("def get_input_groups():\n    return 3\n", "returned a int, want a list"),

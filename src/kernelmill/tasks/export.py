@@ -84,21 +84,21 @@ def task_from_module(
     args, parameters = _arguments(function, inputs, kwargs or {}, name)
     fields.setdefault("axes", ())
 
+    vault = Vault()
+    generator = _inputs_source(args, vault, name)
     expected = _run(live, args, name)
-    reasons = []
     try:
-        task = _exported(live, args, parameters, name, fields)
+        body = _exported(live, args, parameters, vault)
+        task = _assemble(body + generator, vault, name, fields)
         problem = _difference(task, live, args, expected)
         if problem is None:
             return task
-        reasons.append(f"the exported graph {problem}")
+        reason = f"the exported graph {problem}"
     except Unprintable as error:
-        reasons.append(str(error))
-    except TaskError:
-        raise
+        reason = str(error)
     except Exception as error:  # torch.export raises many kinds
-        reasons.append(f"torch.export: {_first_line(error)}")
-    return _pickled(live, args, parameters, name, fields, reasons[0])
+        reason = f"torch.export: {_first_line(error)}"
+    return _pickled(live, generator, vault, parameters, name, fields, reason)
 
 
 def _first_line(error: BaseException) -> str:
@@ -163,23 +163,15 @@ def _run(module: torch.nn.Module, args: list[Any], name: str) -> Any:
         raise TaskError(f"{name}: fails on the given inputs: {_first_line(error)}") from error
 
 
-def _exported(
-    module: torch.nn.Module,
-    args: list[Any],
-    parameters: list[str],
-    name: str,
-    fields: dict[str, Any],
-) -> Task:
+def _exported(module: torch.nn.Module, args: list[Any], parameters: list[str], vault: Vault) -> str:
     with warnings.catch_warnings(), quiet_rng():
         warnings.simplefilter("ignore")
         program = torch.export.export(_copy(module), tuple(_fresh(args)), strict=False)
-    vault = Vault()
     leaves = [
         parameters[path[0].idx] + "".join(_step(key) for key in path[1:])
         for path, _ in pytree.tree_flatten_with_path(tuple(args))[0]
     ]
-    body = print_program(program, module, parameters, leaves, vault)
-    return _assemble(body, args, vault, name, fields)
+    return print_program(program, module, parameters, leaves, vault)
 
 
 def _step(key: Any) -> str:
@@ -198,17 +190,20 @@ def _inputs_source(args: list[Any], vault: Vault, name: str) -> str:
     return "\n\ndef get_inputs():\n    return [\n" + "".join(lines) + "    ]\n"
 
 
-def _assemble(body: str, args: list[Any], vault: Vault, name: str, fields: dict[str, Any]) -> Task:
-    inputs = _inputs_source(args, vault, name)
+def _assemble(body: str, vault: Vault, name: str, fields: dict[str, Any]) -> Task:
     payload = None
     header = HEADER if vault.tensors else HEADER.replace("import io\n\n", "")
     if vault.tensors:
-        buffer = io.BytesIO()
-        torch.save(vault.tensors, buffer)
-        payload = buffer.getvalue()
+        payload = _saved_bytes(vault.tensors)
         header += f"\n{SAVED}"
     gap = "" if body.startswith("import") else "\n\n"
-    return Task(name=name, source=header + gap + body + inputs, payload=payload, **fields)
+    return Task(name=name, source=header + gap + body, payload=payload, **fields)
+
+
+def _saved_bytes(value: Any) -> bytes:
+    buffer = io.BytesIO()
+    torch.save(value, buffer)
+    return buffer.getvalue()
 
 
 def _difference(task: Task, module: torch.nn.Module, args: list[Any], expected: Any) -> str | None:
@@ -252,7 +247,8 @@ def _plain(output: Any) -> Any:
 
 
 PICKLED = '''
-_module = {loader}
+_bundle = torch.load(io.BytesIO(__payload__), weights_only=False)
+_module, _saved = _bundle["module"], _bundle["saved"]
 
 
 class Model(nn.Module):
@@ -273,50 +269,26 @@ class Model(nn.Module):
 
 def _pickled(
     module: torch.nn.Module,
-    args: list[Any],
+    generator: str,
+    vault: Vault,
     parameters: list[str],
     name: str,
     fields: dict[str, Any],
     reason: str,
 ) -> Task:
-    buffer = io.BytesIO()
-    target = module
     try:
         owner = module.function if isinstance(module, _Function) else type(module)
         if getattr(owner, "__module__", None) == "__main__":
             raise pickle.PicklingError(f"{owner.__qualname__} is defined in __main__")
-        torch.save(target, buffer)
-        payload = buffer.getvalue()
-        _check_unpickles(payload)
+        payload = _saved_bytes({"module": module, "saved": vault.tensors})
+        torch.load(io.BytesIO(payload), weights_only=False)
     except Exception as error:
         raise TaskError(
             f"{name}: cannot be exported ({reason}), nor pickled ({_first_line(error)}); define it "
             f"at the top level of a module that can be imported, or write a task file for it"
         ) from error
-    vault = Vault()
-    inputs = _inputs_source(args, vault, name)
-    if vault.tensors:
-        payload = _bundle(target, vault)
-        loader = '_bundle["module"]'
-        extra = "_bundle = torch.load(io.BytesIO(__payload__), weights_only=False)\n"
-        extra += '_saved = _bundle["saved"]\n'
-    else:
-        loader, extra = "torch.load(io.BytesIO(__payload__), weights_only=False)", ""
-    body = PICKLED.format(
-        loader=loader,
-        parameters="".join(f", {p}" for p in parameters),
-        arguments=", ".join(parameters),
-    )
+    arguments = ", ".join(parameters)
+    body = PICKLED.format(parameters=f", {arguments}" if arguments else "", arguments=arguments)
     note = textwrap.fill(f"pickled: {reason}", 96, initial_indent="# ", subsequent_indent="# ")
-    source = f"import copy\n{HEADER}\n{note}\n{extra}{body.lstrip()}{inputs}"
+    source = f"import copy\n{HEADER}\n{note}\n{body.lstrip()}{generator}"
     return Task(name=name, source=source, payload=payload, **fields)
-
-
-def _bundle(module: torch.nn.Module, vault: Vault) -> bytes:
-    buffer = io.BytesIO()
-    torch.save({"module": module, "saved": vault.tensors}, buffer)
-    return buffer.getvalue()
-
-
-def _check_unpickles(payload: bytes) -> None:
-    torch.load(io.BytesIO(payload), weights_only=False)

@@ -130,11 +130,10 @@ class _Body:
         kinds = torch.export.graph_signature.OutputKind
         leaves: list[str] = []
         for spec in self.program.graph_signature.output_specs:
-            name = getattr(spec.arg, "name", None)
-            if name is not None:
-                text = self.names[name]
+            if isinstance(spec.arg, torch.export.graph_signature.ConstantArgument):
+                text = self._value(spec.arg.value)
             else:
-                text = self._value(getattr(spec.arg, "value", None))
+                text = self.names[spec.arg.name]
             if spec.kind == kinds.BUFFER_MUTATION:
                 self.lines.append(f"{_attribute(spec.target)}.copy_({text})")
             elif spec.kind == kinds.USER_INPUT_MUTATION:

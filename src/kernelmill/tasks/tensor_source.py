@@ -124,6 +124,15 @@ def drawn(tensor: torch.Tensor, vault: Vault) -> str:
         return f"torch.randint({int(flat.min())}, {int(flat.max()) + 1}, {shape}, dtype={dtype})"
     if not bool(torch.isfinite(value).all()):
         return exact(value, vault)
+    if value.dim() == 1 and value.numel() > 2 and bool((value.diff() > 0).all()):
+        return exact(value, vault)  # a grid of positions or times
+    low, high = value.min(), value.max()
+    if value.numel() > 2 and bool(((value == low) | (value == high)).all()):
+        text = exact(value, Vault())
+        if "tri" in text:
+            return text
+        pick = f"torch.rand({shape}) < {_short((value == high).float().mean().item())}"
+        return f"torch.where({pick}, {number(high.item())}, {number(low.item())}).to({dtype})"
     return _floats(value, shape)
 
 
