@@ -11,6 +11,8 @@ from typing import Any
 
 # what compilers generate code for; the many other flags say nothing about a kernel
 _ISA = re.compile(r"^(sse|ssse|avx|fma|f16c|bmi|amx|neon|asimd|sve|fp16|bf16|i8mm)")
+# settings that change no verdict
+_UNIMPORTANT = ("seed", "require_sandbox")
 
 
 @lru_cache(maxsize=1)
@@ -68,5 +70,10 @@ def judge_facts(judge: Any) -> dict[str, Any]:
         return dict(key() if callable(key) else key)
     settings = getattr(judge, "settings", None)
     if is_dataclass(settings) and not isinstance(settings, type):
-        settings = asdict(settings)
-    return {**machine_facts(), "settings": settings if isinstance(settings, dict) else None}
+        settings = {k: v for k, v in asdict(settings).items() if k not in _UNIMPORTANT}
+    facts = getattr(judge, "environment", None)
+    return {
+        **machine_facts(),
+        "judge": facts if isinstance(facts, dict) else None,
+        "settings": settings if isinstance(settings, dict) else None,
+    }

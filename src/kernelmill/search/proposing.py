@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import pkgutil
 import queue
 import threading
 from collections.abc import Callable, Iterable, Iterator
@@ -100,33 +99,25 @@ def as_candidate(item: Any, proposer: str) -> Candidate:
     return Candidate(item.source, item.backend, item.name or proposer, provenance)
 
 
-def known_proposers() -> list[str]:
-    """Names of the modules in ``kernelmill.search.proposers``."""
+def known_proposers() -> dict[str, type]:
+    """Proposer classes by name, cheap and safe ideas first."""
     try:
-        package = import_module("kernelmill.search.proposers")
-    except ImportError:
-        return []
-    names = [m.name for m in pkgutil.iter_modules(package.__path__) if m.name[0] != "_"]
-    return sorted(names, key=lambda n: (_ORDER.index(n) if n in _ORDER else len(_ORDER), n))
+        discover = import_module("kernelmill.search.proposers").discover
+    except ImportError as error:
+        log.info("there are no proposers here: %s", error)
+        return {}
+    found = discover()
+    order = sorted(found, key=lambda n: (_ORDER.index(n) if n in _ORDER else len(_ORDER), n))
+    return {name: found[name] for name in order}
 
 
-def load_proposer(name: str) -> Proposer | None:
-    """The proposer of a module in ``kernelmill.search.proposers``: its class whose ``name`` is
-    the module's. ``None`` where the module has none or does not import here (said in the log)."""
+def _start(proposer: type, name: str) -> Proposer | None:
+    """An instance; ``None``, with a line in the log, where it cannot work here."""
     try:
-        module = import_module(f"kernelmill.search.proposers.{name}")
-        for value in vars(module).values():
-            if (
-                isinstance(value, type)
-                and getattr(value, "name", None) == name
-                and callable(getattr(value, "propose", None))
-            ):
-                return value()
+        return proposer()
     except Exception as error:  # an extra that is not installed, a broken toolchain
         log.info("proposer %s is left out: %s: %s", name, type(error).__name__, error)
         return None
-    log.debug("module %s has no class with name = %r", module.__name__, name)
-    return None
 
 
 def make_proposers(proposers: Iterable[str | Proposer] | None) -> list[Proposer]:
@@ -136,13 +127,16 @@ def make_proposers(proposers: Iterable[str | Proposer] | None) -> list[Proposer]
         ValueError: an unknown name, two of one name, or none at all.
     """
     if proposers is None:
-        found = [load_proposer(name) for name in known_proposers()]
+        found = [_start(proposer, name) for name, proposer in known_proposers().items()]
         return [p for p in found if p is not None]
     if isinstance(proposers, str):
         proposers = [name.strip() for name in proposers.split(",")]
     made: list[Proposer] = []
     for item in proposers:
-        proposer = load_proposer(item) if isinstance(item, str) else item
+        proposer = item
+        if isinstance(item, str):
+            known = known_proposers()
+            proposer = _start(known[item], item) if item in known else None
         if proposer is None:
             known = ", ".join(known_proposers()) or "none here"
             raise ValueError(f"proposers: {item!r} cannot be used; there are {known}")

@@ -83,6 +83,9 @@ class Run:
         propose_seconds: longest wait for one item of a proposer.
         context: further fields of the `Context` that proposers get.
         rng: the policy's generator (its state is kept in the store).
+        resume: id of a run to go on with.
+        stated_budget: what the store keeps as the budget, where it is not ``budget``.
+        notes: further facts that the store keeps with the run.
 
     Raises:
         ValueError: an argument is out of range.
@@ -108,6 +111,8 @@ class Run:
         context: dict[str, Any] | None = None,
         rng: random.Random | None = None,
         resume: str | None = None,
+        stated_budget: Budget | None = None,
+        notes: dict[str, Any] | None = None,
     ):
         if not drafts >= 0:
             raise ValueError(f"drafts must not be negative, got {drafts!r}")
@@ -121,6 +126,7 @@ class Run:
         self.executor = executor or Inline()
         self.progress = progress
         self.budget = parse_budget(budget)
+        self._stated = {"budget": (stated_budget or self.budget).to_dict(), **(notes or {})}
         self.store = Store.open(store)
         self.graph = Graph()
         self.chooser = Chooser(strikes)
@@ -166,7 +172,7 @@ class Run:
         self.store.put_task(self.task)
         slug = re.sub(r"[^a-z0-9]+", "-", self.task.name.lower()).strip("-")[:40] or "run"
         config = {
-            "budget": self.budget.to_dict(),
+            **self._stated,
             "policy": getattr(self.policy, "name", type(self.policy).__name__),
             "proposers": list(self.proposers),
             "seed": state.seed,
@@ -228,7 +234,7 @@ class Run:
             SearchError: the judge keeps failing.
         """
         try:
-            self._tell("start", f"run {self.id}")
+            self.tell("start", f"run {self.id}")
             self.stop_reason = self._loop()
         except KeyboardInterrupt:
             self.store.end_run(self.id, "interrupted", elapsed=self.elapsed)
@@ -267,7 +273,7 @@ class Run:
                 stop = stop or ended
 
     def _launch(self, node: Node, flying: dict[Future, Node]) -> None:
-        self._tell("judging", node.candidate.name, node)
+        self.tell("judging", node.candidate.name, node)
         flying[self.executor.submit(self.judge.evaluate, self.task, node.candidate)] = node
 
     def _known_or_launch(self, node: Node, flying: dict[Future, Node]) -> str | None:
@@ -296,7 +302,7 @@ class Run:
             self._judge_failures = 0
         except TaskError:
             raise
-        except CandidateError as error:
+        except (CandidateError, ValueError) as error:  # ValueError: an unknown backend
             evaluation = Evaluation("error", "build", (Reason("candidate", str(error)),))
         except Exception as error:
             # no verdict on the candidate: keep it out of what later runs find
@@ -322,7 +328,7 @@ class Run:
     def _judged(self, node: Node, evaluation: Evaluation) -> str | None:
         settled = self.graph.settle(node.id, evaluation)
         stop = self._count(settled, self.elapsed)
-        self._tell("node", settled.candidate.name, settled)
+        self.tell("node", settled.candidate.name, settled)
         return stop
 
     def _count(self, node: Node, elapsed: float) -> str | None:
@@ -362,7 +368,7 @@ class Run:
             return None
         seed = f"{self.state.seed}/{self.graph.next_id}/{self.state.attempt}"
         self.state.attempt += 1
-        self._tell("proposing", name)
+        self.tell("proposing", name)
         why, text = "nothing", ""
         try:
             if selected == (root,):
@@ -384,7 +390,7 @@ class Run:
                 self.state.encode(),
                 self.elapsed,
             )
-            self._tell("fruitless", f"{name}: {text or 'nothing new'}")
+            self.tell("fruitless", f"{name}: {text or 'nothing new'}")
             return None
         self.state.attempt = 0
         self.chooser.novel(name)
@@ -396,7 +402,8 @@ class Run:
         if len(parents) == 1 and not self.chooser.open_for(parents):
             self.graph.close(parents[0])
 
-    def _tell(self, kind: str, message: str, node: Node | None = None) -> None:
+    def tell(self, kind: str, message: str, node: Node | None = None) -> None:
+        """Report an `Event`; a display that fails stops nothing."""
         if self.progress is None:
             return
         event = Event(
