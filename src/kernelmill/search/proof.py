@@ -107,6 +107,7 @@ class Proof:
 
     def __init__(self, proven: dict[str, Any]):
         self.inputs = {as_tuples(s) for s in proven["inputs"]}
+        self.arities = {len(s) - 1 for s in self.inputs}
         self.backward = bool(proven["backward"])
         self.training = proven["training"]
         self.contiguous_only = bool(proven.get("contiguous_only"))
