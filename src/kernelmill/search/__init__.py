@@ -17,7 +17,7 @@ _EXPORTS = {
     "WinnerError": "errors",
     "Store": "store",
     "Graph": "graph",
-    "Event": "run",
+    "Event": "events",
     "Run": "run",
     "optimize": "api",
     "optimize_task": "api",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import time
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, replace
@@ -13,8 +14,9 @@ from typing import TYPE_CHECKING, Any
 from kernelmill.evaluate.evaluation import Timing
 from kernelmill.search.budget import Budget, parse_budget
 from kernelmill.search.errors import Interrupted
+from kernelmill.search.events import Event
 from kernelmill.search.ranking import Ranking, Row, final_ranking
-from kernelmill.search.run import Event, Run
+from kernelmill.search.run import Run
 from kernelmill.search.store import Store
 from kernelmill.tasks import Task
 
@@ -106,6 +108,7 @@ def optimize_task(
         ValueError: an argument is out of range.
         Interrupted: Ctrl-C; the run can be resumed.
     """
+    started = time.monotonic()
     names = list(backends) if backends is not None else None
     _check_backends(names)
     granted = parse_budget(budget) if budget is not None else None
@@ -149,6 +152,7 @@ def optimize_task(
             resume=resume,
             context={"device": device, "threads": threads, "report": lint},
             notes={"training": training},
+            started=started,
             **run_options,
         )
         folder = Path(out) if out is not None else _folder(store) / run.id

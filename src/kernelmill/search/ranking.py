@@ -73,14 +73,19 @@ def final_ranking(
     judge: Any, task: Task, graph: Graph, top: int = 3, runs: int | None = None
 ) -> Ranking:
     """Race the contenders and name the winner: the fastest one whose interval lies above 1, or
-    the reference where there is none."""
+    the reference where there is none. (Without contenders the reference runs against itself, for
+    its time.)"""
     nodes = contenders(graph, top)
-    timings = _race(judge, task, nodes, runs)
+    timings = _race(judge, task, nodes or [graph[graph.root]], runs)
     remeasured = bool(timings)
     if not remeasured:
         timings = {n.id: n.evaluation.timing for n in nodes}
     faster = [n for n in nodes if n.id in timings and timings[n.id].interval[0] > 1.0]
-    winner = max(faster, key=lambda n: timings[n.id].ratio, default=graph[graph.root])
+    winner = max(
+        (n for n in faster if n.id != graph.root),
+        key=lambda n: timings[n.id].ratio,
+        default=graph[graph.root],
+    )
     baseline = baseline_node(graph)
     rows = _rows(graph, winner, baseline, timings, remeasured)
     plain = baseline is not None and winner.id == baseline.id
@@ -96,8 +101,6 @@ def final_ranking(
 
 
 def _race(judge: Any, task: Task, nodes: Sequence[Node], runs: int | None) -> dict[int, Timing]:
-    if not nodes:
-        return {}
     try:
         timings = judge.race(task, [n.candidate for n in nodes], runs=runs)
         return {n.id: t for n, t in zip(nodes, timings, strict=True)}

@@ -10,7 +10,8 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable
 from concurrent.futures import FIRST_COMPLETED, Future, wait
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from statistics import median
 from typing import Any
 
 from kernelmill.evaluate.evaluation import Evaluation, Reason
@@ -19,6 +20,7 @@ from kernelmill.search.budget import Budget, Stopper, parse_budget
 from kernelmill.search.chooser import Chooser
 from kernelmill.search.environment import judge_facts
 from kernelmill.search.errors import Interrupted, SearchError, StoreMismatch
+from kernelmill.search.events import Event, root_candidate
 from kernelmill.search.executor import Executor, Inline
 from kernelmill.search.graph import Graph
 from kernelmill.search.normalise import normal_hash
@@ -28,40 +30,12 @@ from kernelmill.search.records import RunRecord
 from kernelmill.search.state import RunState
 from kernelmill.search.store import Store
 from kernelmill.search.types import Node, Proposer
-from kernelmill.tasks import Candidate, CandidateError, Task, TaskError
+from kernelmill.tasks import CandidateError, Task, TaskError
 
 log = logging.getLogger("kernelmill")
 
+BELIEVED_FLOOR = 0.8  # a candidate far below the floor shows that it is none (data in a cache)
 JUDGE_FAILURES = 3  # in a row, after which the search gives up
-
-
-@dataclass(frozen=True)
-class Event:
-    """What a progress display needs to know.
-
-    ``kind``: ``start``, ``proposing``, ``judging``, ``node`` (one was judged), ``fruitless`` (a
-    proposer had nothing), ``ranking``, ``done``. ``seconds`` and ``limit`` are the time used and
-    granted (``None``: no time limit), ``best`` the best fitness so far.
-    """
-
-    kind: str
-    message: str
-    seconds: float
-    limit: float | None
-    candidates: int
-    accepted: int
-    best: float
-    node: Node | None = None
-
-
-def root_candidate(task: Task) -> Candidate:
-    """The reference itself, as the root of the graph. It is never judged: its ratio is 1."""
-    return Candidate(
-        f"{task.source.rstrip()}\n\n\nModelNew = Model\n",
-        "torch",
-        "eager",
-        {"proposer": "reference"},
-    )
 
 
 class Run:
@@ -86,6 +60,7 @@ class Run:
         resume: id of a run to go on with.
         stated_budget: what the store keeps as the budget, where it is not ``budget``.
         notes: further facts that the store keeps with the run.
+        started: ``time.monotonic()`` from which the time counts; ``None``: now.
 
     Raises:
         ValueError: an argument is out of range.
@@ -113,6 +88,7 @@ class Run:
         resume: str | None = None,
         stated_budget: Budget | None = None,
         notes: dict[str, Any] | None = None,
+        started: float | None = None,
     ):
         if not drafts >= 0:
             raise ValueError(f"drafts must not be negative, got {drafts!r}")
@@ -137,12 +113,13 @@ class Run:
         self._stop: str | None = None
         self._pending: deque[int] = deque()
         self._judge_failures = 0
+        self._spent: deque[float] = deque(maxlen=25)
         rng = rng or random.Random(seed)
         if resume is None:
             self._begin(RunState(rng, seed))
         else:
             self._restore(resume, rng)
-        self._clock = time.monotonic() - self.record.elapsed
+        self._clock = (started or time.monotonic()) - self.record.elapsed
         self.desk = Desk(
             self,
             dedupe=dedupe,
@@ -252,7 +229,7 @@ class Run:
         flying: dict[Future, Node] = {}
         while True:
             while stop is None and len(flying) < self.executor.workers:
-                if self.stopper.out_of_time(self.elapsed):
+                if self.stopper.out_of_time(self.elapsed + self._typical() / 2):
                     stop = "wall_clock"
                 elif self._pending:
                     self._launch(self.graph[self._pending.popleft()], flying)
@@ -271,6 +248,10 @@ class Run:
             for future in done:
                 ended = self._settle(flying.pop(future), future)
                 stop = stop or ended
+
+    def _typical(self) -> float:
+        """Seconds that an evaluation takes in this session, by the median."""
+        return median(self._spent) if self._spent else 0.0
 
     def _launch(self, node: Node, flying: dict[Future, Node]) -> None:
         self.tell("judging", node.candidate.name, node)
@@ -293,7 +274,7 @@ class Run:
         if known is None:
             self._launch(node, flying)
             return None
-        return self._judged(node, known)
+        return self._judged(node, known, reused=True)
 
     def _settle(self, node: Node, future: Future) -> str | None:
         environment = self.record.environment
@@ -325,8 +306,10 @@ class Run:
         )
         return self._judged(node, evaluation)
 
-    def _judged(self, node: Node, evaluation: Evaluation) -> str | None:
+    def _judged(self, node: Node, evaluation: Evaluation, reused: bool = False) -> str | None:
         settled = self.graph.settle(node.id, evaluation)
+        if not reused:
+            self._spent.append(evaluation.seconds)
         stop = self._count(settled, self.elapsed)
         self.tell("node", settled.candidate.name, settled)
         return stop
@@ -340,7 +323,7 @@ class Run:
         share = None
         if evaluation is not None and evaluation.accepted:
             self.accepted += 1
-            if timing is not None and timing.floor_ms > 0:
+            if timing is not None and timing.candidate_ms >= BELIEVED_FLOOR * timing.floor_ms > 0:
                 share = timing.candidate_ms / timing.floor_ms
         return self.stopper.add(elapsed, node.fitness, share)
 
