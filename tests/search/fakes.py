@@ -42,7 +42,7 @@ def hash_score(candidate: Candidate) -> float:
 class FakeJudge:
     """Scores by ``score(candidate)``; ``log`` gets the hash of each candidate paid for."""
 
-    environment_key = {"judge": "fake"}
+    environment_key = {"machine": "a fake one"}
 
     def __init__(self, score=hash_score, log: Path | None = None, race=None):
         self.score = score
