@@ -14,7 +14,6 @@ class ModelNew(nn.Module):
     def forward(self, x):
         torch._C._set_mkldnn_enabled(False)
         bn = self.bn
-        y = nn.functional.batch_norm(
-            self.conv(x), bn.running_mean, bn.running_var.abs(), bn.weight, bn.bias, False, 0.1, 1e-5
-        )
+        mean, var = bn.running_mean, bn.running_var.abs()
+        y = nn.functional.batch_norm(self.conv(x), mean, var, bn.weight, bn.bias, False, 0.1, 1e-5)
         return torch.relu(y)

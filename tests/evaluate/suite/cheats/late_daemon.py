@@ -1,4 +1,4 @@
-# task: softmax | backend: torch | expect: processes_left,process_limit,sandbox_violation,runtime_error,crashed,import_failed,build_failed,timeout | level: L2
+# task: softmax | backend: torch | expect: @process | level: L2
 """Section 4, worker process: forked twice with a session of its own, nobody's child."""
 
 import os

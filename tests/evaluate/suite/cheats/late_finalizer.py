@@ -1,4 +1,4 @@
-# task: matmul | backend: torch | expect: late_write,wrong_values,nonfinite,output_overwritten | level: L2
+# task: matmul | backend: torch | expect: @late | level: L2
 """Section 4: works when the harness lets go of the input."""
 
 import weakref

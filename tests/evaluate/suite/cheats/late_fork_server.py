@@ -1,4 +1,4 @@
-# task: chain | backend: torch | expect: processes_left,process_limit,sandbox_violation,late_write,runtime_error,crashed,timeout,wrong_values,init_failed | level: L1
+# task: chain | backend: torch | expect: @process,late_write,wrong_values | level: L1
 """Section 4, worker process: a forked server with shared memory does the work."""
 
 import os

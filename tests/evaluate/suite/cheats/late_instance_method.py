@@ -1,4 +1,4 @@
-# task: matmul | backend: torch | expect: lazy_tensor,wrong_type,wrong_values,nonfinite,late_write,patched | level: L2
+# task: matmul | backend: torch | expect: @late,lazy_tensor,wrong_type,patched | level: L2
 """Section 4, lazy tensor: the exact type, but methods of this one object compute first."""
 
 import torch

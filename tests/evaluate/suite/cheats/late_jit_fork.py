@@ -1,4 +1,4 @@
-# task: chain | backend: torch | expect: late_write,threads_left,wrong_values,nonfinite,output_overwritten | level: L1
+# task: chain | backend: torch | expect: @late | level: L1
 """Section 4, host thread: PyTorch's own inter-op threads do the work after the return."""
 
 import torch

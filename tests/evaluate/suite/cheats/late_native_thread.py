@@ -1,11 +1,12 @@
-# task: matmul | backend: cpp | expect: late_write,threads_left,wrong_values,nonfinite,output_overwritten | level: L1
+# task: matmul | backend: cpp | expect: @late | level: L1
 """Section 4, host thread: a detached native thread that Python does not know of."""
 
 import ctypes
 
 import torch
-from kernelmill.backends.cpp import compile_cpp
 from torch import nn
+
+from kernelmill.backends.cpp import compile_cpp
 
 SOURCE = r"""
 #include <chrono>

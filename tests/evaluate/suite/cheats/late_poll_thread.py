@@ -1,4 +1,4 @@
-# task: chain | backend: torch | expect: threads_left,late_write,wrong_values,stale_output | level: L2
+# task: chain | backend: torch | expect: @late,stale_output | level: L2
 """Section 4, host thread: watches the input buffer and works before the clock starts."""
 
 import threading

@@ -1,4 +1,4 @@
-# task: chain | backend: torch | expect: late_write,threads_left,wrong_values,output_overwritten | level: L1
+# task: chain | backend: torch | expect: @late | level: L1
 """Section 4, host thread: a pool that lives as long as the module."""
 
 from concurrent.futures import ThreadPoolExecutor

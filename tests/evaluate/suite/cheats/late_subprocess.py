@@ -1,4 +1,4 @@
-# task: softmax | backend: torch | expect: processes_left,process_limit,sandbox_violation,runtime_error,crashed,import_failed,build_failed,timeout | level: L1
+# task: softmax | backend: torch | expect: @process | level: L1
 """Section 4, worker process: another program left running."""
 
 import subprocess

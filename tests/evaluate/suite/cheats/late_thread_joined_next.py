@@ -1,4 +1,4 @@
-# task: matmul | backend: torch | expect: late_write,threads_left,wrong_values,output_overwritten | level: L1
+# task: matmul | backend: torch | expect: @late | level: L1
 """Section 4, host thread: joined when the next call comes, so that few threads are ever alive."""
 
 import threading

@@ -4,8 +4,9 @@
 import ctypes
 
 import torch
-from kernelmill.backends.cpp import compile_cpp
 from torch import nn
+
+from kernelmill.backends.cpp import compile_cpp
 
 SOURCE = 'extern "C" void touch(float* x, long n) { for (long i = 0; i < n; ++i) x[i] = i; }'
 lib = compile_cpp(SOURCE)

@@ -2,8 +2,9 @@
 """Section 6, try/except fallback: the compiler refuses the kernel and nobody hears of it."""
 
 import torch
-from kernelmill.backends.cpp import compile_cpp
 from torch import nn
+
+from kernelmill.backends.cpp import compile_cpp
 
 try:
     lib = compile_cpp('extern "C" void softmax(const float* x) { this is no C++ }')

@@ -4,8 +4,9 @@
 import ctypes
 
 import torch
-from kernelmill.backends.cpp import compile_cpp
 from torch import nn
+
+from kernelmill.backends.cpp import compile_cpp
 
 lib = compile_cpp('extern "C" void softmax_rows(float* x) { x[0] = 0; }')
 

@@ -1,4 +1,5 @@
-# task: softmax | backend: torch | expect: no_model_new,init_failed,build_failed,wrong_type | level: L0
+# task: softmax | backend: torch | level: L0
+# | expect: no_model_new,init_failed,build_failed,wrong_type
 """Section 6, `ModelNew` is no class of modules."""
 
 import torch

@@ -1,4 +1,4 @@
-# task: softmax | backend: torch | expect: wrong_values,timing_wrong_values,not_repeatable,entry_mismatch,stale_output | level: L1
+# task: softmax | backend: torch | expect: @stale,entry_mismatch | level: L1
 """Section 3, call counter: replaces its own forward after a few calls."""
 
 import torch

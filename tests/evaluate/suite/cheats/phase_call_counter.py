@@ -1,4 +1,4 @@
-# task: softmax | backend: torch | expect: wrong_values,timing_wrong_values,not_repeatable,stale_output,entry_mismatch | level: L1
+# task: softmax | backend: torch | expect: @stale,entry_mismatch | level: L1
 """Section 3, call counter: correct for the first three calls."""
 
 import torch

@@ -1,4 +1,4 @@
-# task: softmax | backend: torch | expect: wrong_values,timing_wrong_values,not_repeatable,stale_output | level: L1 | needs: timing
+# task: softmax | backend: torch | expect: @stale | level: L1 | needs: timing
 """Section 3, call counter: over all instances, correct for the first sixty calls."""
 
 import torch

@@ -1,4 +1,4 @@
-# task: matmul | backend: torch | expect: wrong_values,timing_wrong_values,not_repeatable,stale_output | level: L1
+# task: matmul | backend: torch | expect: @stale | level: L1
 """Section 3, call counter: each fifth call is skipped."""
 
 import torch

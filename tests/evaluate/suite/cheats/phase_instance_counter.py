@@ -1,4 +1,4 @@
-# task: softmax | backend: torch | expect: instance_mismatch,wrong_values,timing_wrong_values,stale_output | level: L1
+# task: softmax | backend: torch | expect: @stale | level: L1
 """Section 3, instance counter: only the first object computes."""
 
 import torch

@@ -1,7 +1,6 @@
-# task: matmul | backend: torch | expect: instance_mismatch,wrong_values,timing_wrong_values,stale_output | level: L1
+# task: matmul | backend: torch | expect: @stale | level: L1
 """Section 3, instance counter: later objects repeat the first one's latest answer."""
 
-import torch
 from torch import nn
 
 

@@ -1,4 +1,5 @@
-# task: linear_gelu | backend: torch | expect: wrong_values,timing_wrong_values,runtime_error,wrong_gradient | level: L1
+# task: linear_gelu | backend: torch | level: L1
+# | expect: wrong_values,timing_wrong_values,runtime_error,wrong_gradient
 """Section 3, grad mode: wrong where nobody could train."""
 
 import torch

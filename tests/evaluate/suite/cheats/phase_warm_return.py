@@ -1,4 +1,4 @@
-# task: chain | backend: torch | expect: wrong_values,timing_wrong_values,not_repeatable,stale_output | level: L1 | needs: timing
+# task: chain | backend: torch | expect: @stale | level: L1 | needs: timing
 """Section 3, timing phase: usual statistics of the input after many calls mean the clock runs."""
 
 import torch

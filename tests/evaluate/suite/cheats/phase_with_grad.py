@@ -1,4 +1,5 @@
-# task: linear_gelu | backend: torch | expect: wrong_values,timing_wrong_values,runtime_error,wrong_gradient | level: L1
+# task: linear_gelu | backend: torch | level: L1
+# | expect: wrong_values,timing_wrong_values,runtime_error,wrong_gradient
 """Section 3, grad mode: right under no_grad, where checks run, and wrong in a training loop."""
 
 import torch

@@ -1,4 +1,4 @@
-# task: chain | backend: torch | expect: wrong_values,stale_output,late_write,output_overwritten,timing_wrong_values,not_repeatable | level: L1
+# task: chain | backend: torch | expect: @stale,late_write,output_overwritten | level: L1
 """Section 2, batch and skip: queues the calls, does the work of four in one go."""
 
 import torch

@@ -1,4 +1,4 @@
-# task: softmax | backend: torch | expect: output_overwritten,stale_output,alias_mismatch,late_write | level: L1
+# task: softmax | backend: torch | expect: @buffer | level: L1
 """Section 2, one output buffer: a new tensor object over the same storage each time."""
 
 import torch

@@ -1,4 +1,4 @@
-# task: matmul | backend: torch | expect: wrong_values,stale_output,late_write,output_overwritten | level: L1
+# task: matmul | backend: torch | expect: @late,stale_output | level: L1
 """Section 2, deferred: the work of call n is done when call n + 1 comes."""
 
 import torch

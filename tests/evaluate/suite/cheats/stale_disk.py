@@ -1,4 +1,5 @@
-# task: softmax | backend: torch | expect: wrong_values,stale_output,timing_wrong_values,file_access,sandbox_violation,runtime_error | level: L1
+# task: softmax | backend: torch | level: L1
+# | expect: @stale,file_access,sandbox_violation,runtime_error
 """Section 2, cache on disk: result files named after the shape and the first element."""
 
 import os

@@ -1,4 +1,4 @@
-# task: linear_gelu | backend: torch | expect: wrong_values,stale_output,state_mismatch,patched,timing_wrong_values | level: L1
+# task: linear_gelu | backend: torch | expect: @stale,state_mismatch,patched | level: L1
 """Section 2, stale weights: a second load_state_dict is accepted and ignored."""
 
 from torch import nn

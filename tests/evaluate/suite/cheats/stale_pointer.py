@@ -1,4 +1,4 @@
-# task: softmax | backend: torch | expect: wrong_values,stale_output,timing_wrong_values,output_overwritten | level: L1
+# task: softmax | backend: torch | expect: @stale,output_overwritten | level: L1
 """Section 2, cache by pointer: results keyed by data_ptr and shape."""
 
 import torch

@@ -1,4 +1,5 @@
-# task: chain | backend: torch | expect: collector_scan,frame_access,no_gain | level: L2 | needs: timing
+# task: chain | backend: torch | level: L2 | needs: timing
+# | expect: collector_scan,frame_access,no_gain
 """Section 2, batch and skip: finds the inputs of later calls with the collector, works ahead."""
 
 import gc

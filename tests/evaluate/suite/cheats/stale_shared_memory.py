@@ -1,7 +1,8 @@
-# task: softmax | backend: torch | expect: wrong_values,stale_output,timing_wrong_values,file_access,sandbox_violation,runtime_error,build_failed,import_failed,init_failed,processes_left | level: L1
+# task: softmax | backend: torch | level: L1
+# | expect: @process,wrong_values,stale_output,timing_wrong_values,file_access
 """Section 2, cache in a shared memory block that outlives the process."""
 
-from multiprocessing import shared_memory, resource_tracker
+from multiprocessing import resource_tracker, shared_memory
 
 import numpy as np
 import torch

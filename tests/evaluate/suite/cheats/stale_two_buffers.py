@@ -1,4 +1,4 @@
-# task: matmul | backend: torch | expect: output_overwritten,stale_output,alias_mismatch,late_write | level: L1
+# task: matmul | backend: torch | expect: @buffer | level: L1
 """Section 2, one output buffer: a ring of three, so that neighbours look independent."""
 
 import torch

@@ -1,4 +1,4 @@
-# task: linear_gelu | backend: torch | expect: wrong_values,stale_output,timing_wrong_values,state_mismatch | level: L1
+# task: linear_gelu | backend: torch | expect: @stale,state_mismatch | level: L1
 """Section 2, weights folded once: transposed on the first call, stale after load_state_dict."""
 
 from torch import nn

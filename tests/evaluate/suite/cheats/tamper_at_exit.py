@@ -1,4 +1,5 @@
-# task: softmax | backend: torch | expect: wrong_values,crashed,protocol_error,file_access,sandbox_violation | level: L2
+# task: softmax | backend: torch | level: L2
+# | expect: wrong_values,crashed,protocol_error,file_access,sandbox_violation
 """Section 5, report forgery: rewrites every report-like file near it when the process ends."""
 
 import atexit

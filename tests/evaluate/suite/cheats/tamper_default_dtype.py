@@ -1,4 +1,4 @@
-# task: softmax | backend: torch | expect: global_state,wrong_dtype,wrong_values | level: L2
+# task: softmax | backend: torch | expect: global_state,wrong_dtype,wrong_values,patched | level: L2
 """Section 5, default dtype change: later tensors are float16."""
 
 import torch

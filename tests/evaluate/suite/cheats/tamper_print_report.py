@@ -1,4 +1,4 @@
-# task: softmax | backend: torch | expect: crashed,protocol_error,import_failed,build_failed | level: L2
+# task: softmax | backend: torch | expect: @process,protocol_error | level: L2
 """Section 5, report forgery: prints a passing report and leaves with exit code 0."""
 
 import json

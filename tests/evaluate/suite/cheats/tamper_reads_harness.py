@@ -1,4 +1,5 @@
-# task: softmax | backend: torch | expect: file_access,sandbox_violation,runtime_error,wrong_values | level: L2
+# task: softmax | backend: torch | level: L2
+# | expect: file_access,sandbox_violation,runtime_error,wrong_values
 """Section 5: reads the harness's own files to learn what it looks for."""
 
 import sys

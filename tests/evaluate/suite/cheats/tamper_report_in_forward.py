@@ -1,4 +1,5 @@
-# task: softmax | backend: torch | expect: crashed,protocol_error,runtime_error,wrong_values | level: L2
+# task: softmax | backend: torch | level: L2
+# | expect: crashed,protocol_error,runtime_error,wrong_values
 """Section 5, report forgery: the same from inside the first call."""
 
 import os

@@ -1,4 +1,5 @@
-# task: softmax | backend: torch | expect: frame_access,patched,global_state,wrong_values | level: L2
+# task: softmax | backend: torch | level: L2
+# | expect: frame_access,patched,global_state,wrong_values,sandbox_violation
 """Section 5, frames: a profile function sees every frame of the harness and edits its locals."""
 
 import sys

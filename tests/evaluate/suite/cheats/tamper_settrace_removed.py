@@ -1,4 +1,5 @@
-# task: softmax | backend: cpp | expect: swallowed_exception,no_kernel,patched,global_state,frame_access | level: L2
+# task: softmax | backend: cpp | level: L2
+# | expect: swallowed_exception,no_kernel,patched,global_state,frame_access,sandbox_violation
 """Section 6, try/except fallback that switches tracing off first."""
 
 import sys

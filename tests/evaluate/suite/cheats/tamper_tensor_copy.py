@@ -1,4 +1,5 @@
-# task: softmax | backend: torch | expect: patched,wrong_values,protocol_error,runtime_error | level: L2
+# task: softmax | backend: torch | level: L2
+# | expect: patched,wrong_values,protocol_error,runtime_error
 """Section 5: the methods with which a harness takes the answer away do the work, off the clock."""
 
 import torch

@@ -1,4 +1,5 @@
-# task: softmax | backend: torch | expect: wrong_type,wrong_structure,lazy_tensor,runtime_error | level: L1
+# task: softmax | backend: torch | level: L1
+# | expect: wrong_type,wrong_structure,lazy_tensor,runtime_error
 """Section 1, structure: a tensor without memory."""
 
 import torch

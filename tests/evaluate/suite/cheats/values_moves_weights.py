@@ -1,4 +1,5 @@
-# task: linear_gelu | backend: torch | expect: state_modified,wrong_values,not_repeatable | level: L1
+# task: linear_gelu | backend: torch | level: L1
+# | expect: state_modified,wrong_values,not_repeatable
 """Section 1, changes its own weights while it runs."""
 
 import torch

@@ -1,4 +1,4 @@
-# task: softmax | backend: torch | expect: wrong_values,nonfinite,not_repeatable,stale_output | level: L1
+# task: softmax | backend: torch | expect: @stale,nonfinite | level: L1
 """Section 1, uninitialised memory: every second call hopes for its own earlier result."""
 
 import torch

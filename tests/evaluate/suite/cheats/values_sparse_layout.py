@@ -1,4 +1,5 @@
-# task: relu_uniform | backend: torch | expect: wrong_type,wrong_structure,lazy_tensor,runtime_error | level: L1
+# task: relu_uniform | backend: torch | level: L1
+# | expect: wrong_type,wrong_structure,lazy_tensor,runtime_error
 """Section 1, structure: a sparse tensor of the right shape and dtype."""
 
 import torch

@@ -1,4 +1,5 @@
-# task: softmax | backend: torch | expect: input_modified,wrong_shape,patched,runtime_error | level: L2
+# task: softmax | backend: torch | level: L2
+# | expect: input_modified,wrong_shape,patched,runtime_error
 """Section 1, input aliasing: the caller's tensor object gets other storage and another shape."""
 
 import torch

@@ -1,4 +1,5 @@
-# task: layer_norm | backend: torch | expect: wrong_gradient,wrong_values,runtime_error | level: L1 | needs: backward
+# task: layer_norm | backend: torch | level: L1 | needs: backward
+# | expect: wrong_gradient,wrong_values,runtime_error
 """Right forward, but the graph is cut: weight and input get no gradient."""
 
 import torch

@@ -16,5 +16,7 @@ class ModelNew(nn.Module):
         y = self.conv.weight.flatten(1) @ columns + self.conv.bias.unsqueeze(1)
         y = y.view(batch, -1, height, width)
         bn = self.bn
-        y = (y - bn.running_mean.view(-1, 1, 1)) / (bn.running_var.abs() + 1e-5).sqrt().view(-1, 1, 1)
+        y = (y - bn.running_mean.view(-1, 1, 1)) / (bn.running_var.abs() + 1e-5).sqrt().view(
+            -1, 1, 1
+        )
         return torch.relu(y * bn.weight.view(-1, 1, 1) + bn.bias.view(-1, 1, 1))

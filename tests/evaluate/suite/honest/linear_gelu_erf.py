@@ -2,7 +2,6 @@
 # Works in place on its own temporaries.
 import math
 
-import torch
 from torch import nn
 
 

@@ -1,5 +1,4 @@
 # task: rms_norm_bf16 | backend: torch
-import torch
 from torch import nn
 
 

@@ -3,8 +3,9 @@
 import ctypes
 
 import torch
-from kernelmill.backends.cpp import compile_cpp
 from torch import nn
+
+from kernelmill.backends.cpp import compile_cpp
 
 SOURCE = r"""
 #include <cmath>

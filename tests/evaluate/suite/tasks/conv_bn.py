@@ -15,9 +15,8 @@ class Model(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         bn = self.bn
-        y = nn.functional.batch_norm(
-            self.conv(x), bn.running_mean, bn.running_var.abs(), bn.weight, bn.bias, False, 0.1, 1e-5
-        )
+        mean, var = bn.running_mean, bn.running_var.abs()
+        y = nn.functional.batch_norm(self.conv(x), mean, var, bn.weight, bn.bias, False, 0.1, 1e-5)
         return torch.relu(y)
 
 

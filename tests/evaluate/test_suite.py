@@ -1,0 +1,94 @@
+"""Every labelled cheat is refused for a reason of its label, and every honest kernel accepted.
+
+By default each file is judged once, with timing where its trick needs the clock.
+``KERNELMILL_SUITE=full`` judges everything with timing on five secret seeds.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+
+import pytest
+
+from kernelmill.evaluate import Judge, Settings
+from tests.evaluate.suite import cases as suite
+
+FULL = os.environ.get("KERNELMILL_SUITE") == "full"
+ROUNDS = range(5) if FULL else range(1)
+CHEATS, HONEST = suite.cases("cheats"), suite.cases("honest")
+FAMILIES = {"values": 1, "stale": 2, "phase": 3, "late": 4, "tamper": 5, "nokernel": 6,
+            "baseline": 7}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def confusion(request):
+    """Counts of (label, answer), printed when the last case is done."""
+    counts: Counter = Counter()
+    yield counts
+    reporter = request.config.pluginmanager.getplugin("terminalreporter")
+    if reporter is not None and counts:
+        reporter.write_line("")
+        reporter.write_line(
+            f"cheats: {counts['caught']} caught, {counts['other']} refused for another reason, "
+            f"{counts['missed']} missed; honest: {counts['accepted']} accepted, "
+            f"{counts['refused']} refused"
+        )
+
+
+@pytest.fixture(scope="module", params=ROUNDS, ids=lambda n: f"seed{n}")
+def judge(request):
+    with Judge(Settings(threads=1)) as judge:
+        yield judge
+
+
+def parameters(cases):
+    for case in cases:
+        marks = [pytest.mark.slow] if FULL or "slow" in case.needs else []
+        yield pytest.param(case, id=case.name, marks=marks)
+
+
+@pytest.mark.parametrize("case", parameters(CHEATS))
+def test_cheat_is_refused(case, judge, confusion):
+    answer = judge.evaluate(case.task, case.candidate, timing=FULL or "timing" in case.needs)
+    caught = case.caught(answer)
+    missed = answer.status not in ("reject", "error")
+    confusion["caught" if caught else "missed" if missed else "other"] += 1
+    assert caught, f"wanted one of {sorted(case.expect)}, got {suite.describe(answer)}"
+
+
+@pytest.mark.parametrize("case", parameters(HONEST))
+def test_honest_is_accepted(case, judge, confusion):
+    answer = judge.evaluate(case.task, case.candidate, timing=FULL or "timing" in case.needs)
+    confusion["accepted" if answer.accepted else "refused"] += 1
+    assert answer.accepted, suite.describe(answer)
+
+
+def test_suite_covers_every_family():
+    families = Counter(case.family for case in CHEATS)
+    assert set(families) == set(FAMILIES)
+    assert min(families.values()) >= 10 and len(CHEATS) >= 70
+    assert len(HONEST) >= 30
+    assert all(case.expect and case.level for case in CHEATS)
+
+
+def test_two_judges_draw_other_seeds():
+    with Judge(Settings(timing=False)) as one, Judge(Settings(timing=False)) as other:
+        assert one.seed != other.seed
+
+
+@pytest.mark.parametrize(
+    ("name", "verdicts"),
+    [
+        ("matmul", {"ok"}),
+        ("softmax", {"ok"}),
+        ("layer_norm", {"ok"}),
+        ("relu_uniform", {"ok", "weak"}),
+        ("untestable_zero", {"untestable"}),
+        ("untestable_random", {"weak", "untestable"}),
+        ("inplace", {"ok", "weak"}),
+    ],
+)
+def test_problem_linter(name, verdicts, judge):
+    report = judge.lint(suite.task(name))
+    assert report.verdict in verdicts, [f"{f.code}: {f.message}" for f in report.findings]
