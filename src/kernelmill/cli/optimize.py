@@ -85,7 +85,7 @@ class _Bar:
     """A progress bar on standard error; lines instead where it is no terminal."""
 
     def __init__(self, quiet: bool):
-        console = Console(stderr=True, highlight=False)
+        console = Console(stderr=True, highlight=False, soft_wrap=True)
         self.quiet = quiet
         self.terminal = console.is_terminal
         self.console = console

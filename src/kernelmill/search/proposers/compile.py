@@ -42,14 +42,15 @@ CUDA_OPTIONS: dict[str, dict[str, Any]] = {
 }
 # To build and judge one candidate takes about this long.
 SECONDS_EACH = 30.0
+MOST_OPTIONS = 3
 _CONVOLUTION = re.compile(r"\b[Cc]onv(_transpose|Transpose)?[123]d\b|convolution")
 _MATMUL = re.compile(r"Linear|matmul|\bmm\b|bmm|einsum|linear|addmm| @ |[Cc]onv")
 
 
 class CompileProposer:
     """Plain ``torch.compile`` first (``provenance["baseline"]``), then other settings of it, as
-    many as the time left allows; asked to improve on one of its own, it joins further settings to
-    that one's."""
+    many as the time left allows; asked to improve on one of its own that was accepted, it joins
+    further settings to that one's."""
 
     name = "compile"
 
@@ -84,14 +85,14 @@ def _plans(
         return
     for node in parents:
         facts = node.candidate.provenance
-        if facts.get("proposer") != CompileProposer.name:
+        if facts.get("proposer") != CompileProposer.name or not node.fitness:
             continue
         options, channels_last = dict(facts.get("options", {})), bool(facts.get("channels_last"))
         further = [(n, o) for n, o in table.items() if not set(o) & set(options)]
         context.rng.shuffle(further)
         if convolution and not channels_last:
             yield options, True, f"{node.candidate.name}, channels last"
-        for name, extra in further:
+        for name, extra in further if len(options) < MOST_OPTIONS else ():
             yield {**options, **extra}, channels_last, f"{node.candidate.name}, {name}"
 
 
