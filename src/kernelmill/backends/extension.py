@@ -15,7 +15,7 @@ from kernelmill.backends.state import add_state, state_reader
 
 NO_NINJA = "torch.utils.cpp_extension needs ninja: pip install ninja"
 _LINE = re.compile(
-    r"candidate[\w.]*:(\d+):(?:\d+:)? *(?:fatal )?error|candidate\.cu\((\d+)\): error"
+    r"candidate[\w.]*:(\d+):(?:\d+:)? *(?:fatal )?error|candidate[\w.]*\((\d+)\): error"
 )
 
 
@@ -76,8 +76,8 @@ def load_extension(source: str, workdir: Path, suffix: str, **options: Any) -> A
 
 
 def make_model(module: Any, spec: BuildSpec) -> type:
-    """A ``ModelNew`` that calls ``module.forward``: with the forward arguments and then as many
-    as it takes of parameters, buffers and constructor arguments, in this order.
+    """A ``ModelNew`` that calls ``module.forward``: with the forward arguments and then
+    those of the parameters, buffers and constructor arguments that its signature asks for.
 
     Raises:
         BuildError: the module exports no ``forward``.
@@ -87,7 +87,7 @@ def make_model(module: Any, spec: BuildSpec) -> type:
     function = getattr(module, "forward", None)
     if function is None:
         raise BuildError('the module exports no forward: m.def("forward", &forward) is wanted')
-    arity = _arity(function)
+    types = _argument_types(function)
 
     class ModelNew(torch.nn.Module):
         def __init__(self, *args: Any, **kwargs: Any):
@@ -107,31 +107,43 @@ def make_model(module: Any, spec: BuildSpec) -> type:
                 [],
                 rest,
             )
-            for arguments in further:
-                if arity is None or len(inputs) + len(arguments) == arity:
-                    return function(*inputs, *arguments)
-            raise TypeError(
-                f"forward takes {arity} arguments; there are {len(inputs)} inputs, "
-                f"{len(parameters)} parameters, {len(buffers)} buffers and {len(rest)} "
-                "constructor arguments"
-            )
+            fitting = [a for a in further if types is None or _fits([*inputs, *a], types)]
+            if not fitting:
+                raise TypeError(
+                    f"forward takes {len(types)} arguments ({', '.join(types)}); there are "
+                    f"{len(inputs)} inputs, {len(parameters)} parameters, {len(buffers)} buffers "
+                    f"and {len(rest)} constructor arguments"
+                )
+            return function(*inputs, *fitting[0])
 
     ModelNew.__qualname__ = "ModelNew"
     return ModelNew
 
 
-def _arity(function: Any) -> int | None:
-    """Number of arguments, read from the signature that pybind11 writes into the docstring;
-    ``None`` where it cannot be told (overloads, optional arguments)."""
+def _fits(arguments: list[Any], types: list[str]) -> bool:
+    import torch
+
+    return len(arguments) == len(types) and all(
+        isinstance(argument, torch.Tensor) == ("Tensor" in kind)
+        for argument, kind in zip(arguments, types, strict=True)
+    )
+
+
+def _argument_types(function: Any) -> list[str] | None:
+    """Read from the signature that pybind11 writes into the docstring; ``None`` where it cannot
+    be told (overloads, optional arguments)."""
     text = (function.__doc__ or "").strip().splitlines()
     if not text or "Overloaded" in (function.__doc__ or "") or " = " in text[0]:
         return None
     match = re.match(r"forward\((.*)\)\s*->", text[0])
     if match is None:
         return None
-    depth, count, inside = 0, 0, match[1].strip()
-    for character in inside:
+    depth, parts = 0, [""]
+    for character in match[1]:
         depth += character in "[(<"
         depth -= character in "])>"
-        count += character == "," and depth == 0
-    return count + 1 if inside else 0
+        if character == "," and depth == 0:
+            parts.append("")
+        else:
+            parts[-1] += character
+    return [part.partition(":")[2].strip() for part in parts if part.strip()]
