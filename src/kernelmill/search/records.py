@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
+import secrets
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,6 +19,12 @@ def canonical(value: Any) -> str:
 
 def digest(value: Any) -> str:
     return hashlib.sha256(canonical(value).encode()).hexdigest()
+
+
+def new_run_id(name: str) -> str:
+    """Like ``gelu-chain-3fa2c1``: the task's name and something that no other run has."""
+    slug = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")[:40] or "run"
+    return f"{slug}-{secrets.token_hex(3)}"
 
 
 @dataclass(frozen=True)

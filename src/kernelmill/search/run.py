@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import logging
 import random
-import re
-import secrets
 import time
 from collections import deque
 from collections.abc import Callable, Iterable
@@ -26,7 +24,7 @@ from kernelmill.search.graph import Graph
 from kernelmill.search.normalise import normal_hash
 from kernelmill.search.policies import Policy, make_policy
 from kernelmill.search.proposing import ProposerHung, make_proposers
-from kernelmill.search.records import RunRecord
+from kernelmill.search.records import RunRecord, new_run_id
 from kernelmill.search.state import RunState
 from kernelmill.search.store import Store
 from kernelmill.search.types import Node, Proposer
@@ -147,7 +145,6 @@ class Run:
         self.state = state
         environment = self.store.put_environment(judge_facts(self.judge))
         self.store.put_task(self.task)
-        slug = re.sub(r"[^a-z0-9]+", "-", self.task.name.lower()).strip("-")[:40] or "run"
         config = {
             **self._stated,
             "policy": getattr(self.policy, "name", type(self.policy).__name__),
@@ -156,11 +153,14 @@ class Run:
             "drafts": self.drafts,
             "backends": sorted(self.backends) if self.backends is not None else None,
         }
-        run_id = f"{slug}-{secrets.token_hex(3)}"
+        run_id = new_run_id(self.task.name)
         self.store.create_run(run_id, self.task.hash, environment, config, state.encode())
         self.record: RunRecord = self.store.get_run(run_id)
+        self._plant()
+
+    def _plant(self) -> None:
         root = Node(0, root_candidate(self.task))
-        self.store.add_node(self.record, root, state.encode(), 0.0, done=True)
+        self.store.add_node(self.record, root, self.state.encode(), 0.0, done=True)
         self._enter(root, 1.0, False)
 
     def _restore(self, run_id: str, rng: random.Random) -> None:
@@ -186,9 +186,7 @@ class Run:
             if node.id and node.candidate.provenance.get("proposer") in self.proposers:
                 self.chooser.novel(node.candidate.provenance["proposer"])
         if not records:  # killed between the run's row and its root
-            root = Node(0, root_candidate(self.task))
-            self.store.add_node(self.record, root, self.state.encode(), 0.0, done=True)
-            self._enter(root, 1.0, False)
+            self._plant()
         for record in sorted((r for r in records[1:] if not r.pending), key=lambda r: r.elapsed):
             self._stop = self._count(record.node, record.elapsed) or self._stop
         for event in self.store.load_events(run_id):
@@ -229,7 +227,9 @@ class Run:
         flying: dict[Future, Node] = {}
         while True:
             while stop is None and len(flying) < self.executor.workers:
-                if self.stopper.out_of_time(self.elapsed + self._typical() / 2):
+                # the first draft, plain torch.compile by default, is judged whatever it costs
+                late = self.stopper.out_of_time(self.elapsed + self._typical() / 2)
+                if late and self.stopper.count:
                     stop = "wall_clock"
                 elif self._pending:
                     self._launch(self.graph[self._pending.popleft()], flying)
