@@ -56,13 +56,10 @@ class Run:
         context: further fields of the `Context` that proposers get.
         rng: the policy's generator (its state is kept in the store).
         resume: id of a run to go on with.
-        stated_budget: what the store keeps as the budget, where it is not ``budget``.
-        notes: further facts that the store keeps with the run.
+        stated_budget, notes: the budget and further facts for the store to keep.
         started: ``time.monotonic()`` from which the time counts; ``None``: now.
 
-    Raises:
-        ValueError: an argument is out of range.
-        StoreError: the store cannot be used.
+    Raises `ValueError` for an argument out of range, `StoreError` where the store cannot be used.
     """
 
     def __init__(
@@ -387,8 +384,6 @@ class Run:
 
     def tell(self, kind: str, message: str, node: Node | None = None) -> None:
         """Report an `Event`; a display that fails stops nothing."""
-        if self.progress is None:
-            return
         event = Event(
             kind,
             message,
@@ -400,6 +395,7 @@ class Run:
             node,
         )
         try:
-            self.progress(event)
+            if self.progress is not None:
+                self.progress(event)
         except Exception as error:
             log.debug("the progress display failed: %s", error)
