@@ -64,7 +64,7 @@ def doctor(json: Json = False) -> int:
 @app.command()
 def evaluate(
     reference: Reference,
-    candidate: Annotated[Path, typer.Argument(help="The candidate's file.")],
+    candidate: Annotated[Path, typer.Argument(help="The candidate's file.", metavar="CANDIDATE")],
     backend: Annotated[
         str | None, typer.Option(help="Backend; default: from the suffix and the text.")
     ] = None,
