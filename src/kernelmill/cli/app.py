@@ -117,7 +117,10 @@ def optimize(
         str | None,
         typer.Argument(help="A problem file, a task folder, or module:attr.", metavar="REFERENCE"),
     ] = None,
-    budget: Annotated[str, typer.Option(help="Time for the search: 60s, 5m, 1h.")] = "60s",
+    budget: Annotated[
+        str | None,
+        typer.Option(help="Time for the search: 5m, 1h; default 60s, or what a run has left."),
+    ] = None,
     backend: Annotated[
         list[str] | None, typer.Option(help="Take candidates of this backend only; repeatable.")
     ] = None,

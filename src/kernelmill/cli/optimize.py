@@ -12,6 +12,7 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn
 from rich.text import Text
 
 from kernelmill import backends as backends_
+from kernelmill.backends.device import default_device
 from kernelmill.cli import show
 from kernelmill.cli.load import load_task
 from kernelmill.tasks import Task, TaskError
@@ -20,7 +21,7 @@ from kernelmill.tasks import Task, TaskError
 def main(
     reference: str | None,
     *,
-    budget: str,
+    budget: str | None,
     backends: list[str] | None,
     proposers: list[str] | None,
     store: str | None,
@@ -36,7 +37,7 @@ def main(
 ) -> int:
     from kernelmill.search import Store, optimize_task, parse_budget
 
-    limit = parse_budget(budget)
+    limit = None if budget is None else parse_budget(budget)
     for name in backends or ():
         usable = backends_.get(name).available()
         if not usable.usable:
@@ -60,6 +61,7 @@ def main(
             threads=threads,
             settings=Settings(threads=threads, require_sandbox=require_sandbox),
             progress=bar,
+            device=default_device(),
         )
     if as_json:
         show.print_json(_facts(result))
