@@ -106,7 +106,7 @@ def test_axes_follow_the_constants(level):
     program = Program(load_task(level / "75_Gemm_GroupNorm_Min_BiasAdd.py"))
     assert set(program.axes) == {"batch_size", "in_features"}
     convolution = "11_ConvTranspose2d_BatchNorm_Tanh_MaxPool_GroupNorm.py"
-    assert set(Program(load_task(level / convolution)).axes) == {
+    assert set(Program(load_task(level / convolution)).axes) == {  # fmt: skip
         "batch_size",
         "in_channels",
         "height",

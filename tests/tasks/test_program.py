@@ -495,3 +495,42 @@ class TestBadFiles:
             load_folder(tmp_path)
         with pytest.raises(TaskError, match="is a folder, not a task"):
             load_task(tmp_path)
+
+
+class TestCompoundAxes:
+    def test_elements_of_tuples(self):
+        program = Program(
+            relu("shape = (6, 4)\nk = 3\ndef get_inputs():\n    return [torch.rand(2, *shape)]\n")
+        )
+        assert program.axes == {"shape[0]": 6, "shape[1]": 4}
+        for variant in program.variants(random.Random(0)):
+            assert Program(program.task, variant).make_inputs()[0].shape[1:] == variant["shape"]
+
+    def test_constants_that_change_together(self):
+        program = Program(
+            task(
+                """
+                batch, rows, other, channels, out_channels = 3, 8, [8], 16, 16
+                class Model(nn.Module):
+                    def __init__(self, channels, out_channels):
+                        super().__init__()
+                        self.linear = nn.Linear(channels, out_channels)
+                    def forward(self, x, y):
+                        return x + self.linear(x) + y
+                def get_inputs():
+                    x = torch.rand(batch, rows, channels)
+                    return [x, torch.rand(batch, other[0], 1)]
+                def get_init_inputs():
+                    return [channels, out_channels]
+                """
+            )
+        )
+        axes = program.axes_info
+        assert set(axes) == {"batch", "rows=other[0]", "channels=out_channels"}
+        assert axes["channels=out_channels"].parameters
+        for variant in program.variants(random.Random(0)):
+            changed = Program(program.task, variant)
+            changed.run(changed.make_model(), changed.make_inputs())
+            assert variant.get("rows", 8) == variant.get("other", [8])[0]
+        chosen = task(program.task.source, head="", axes=("rows=other[0]",))
+        assert Program(chosen).axes == {"rows=other[0]": 8}

@@ -21,10 +21,12 @@ PRIMES += (97, 127, 149, 191, 251, 307, 383, 509, 641, 769, 1021, 1531, 2039, 40
 
 @dataclass(frozen=True)
 class Axis:
-    """A module-level integer constant that other values can replace.
+    """A size that other values can replace.
 
     Attributes:
-        name, value: the constant and its present value.
+        name: a module-level integer constant, an element of a tuple constant (``shape[0]``), or
+            several of them that only change together (``rows=shape[0]``).
+        value: the present value.
         step: the model runs for ``value + step``; 1 where any size goes, more where sizes must
             divide (heads, groups).
         inputs: it changes the shapes of the inputs.
@@ -39,6 +41,43 @@ class Axis:
     parameters: bool = False
     outputs: bool = True
 
+    def overrides(self, value: int, constants: dict[str, Any]) -> dict[str, Any]:
+        """What to hand to `Program` for another value, given the constants so far."""
+        changed: dict[str, Any] = {}
+        for part in self.name.split("="):
+            name, _, index = part.partition("[")
+            if not index:
+                changed[name] = value
+                continue
+            whole = list(changed.get(name, constants[name]))
+            whole[int(index.rstrip("]"))] = value
+            changed[name] = type(constants[name])(whole)
+        return changed
+
+
+def _overrides(program: Program, axes: dict[str, Axis], sizes: dict[str, int]) -> dict[str, Any]:
+    constants = dict(program.constants)
+    changed: dict[str, Any] = {}
+    for name, value in sizes.items():
+        if value != axes[name].value:
+            found = axes[name].overrides(value, constants)
+            constants.update(found)
+            changed.update(found)
+    return changed
+
+
+def _candidates(constants: dict[str, Any]) -> dict[str, int]:
+    """Positive integers among the constants and the elements of tuples."""
+    found: dict[str, int] = {}
+    for name, value in constants.items():
+        if name.startswith("_"):
+            continue
+        if isinstance(value, tuple | list):
+            found |= {f"{name}[{i}]": v for i, v in enumerate(value) if type(v) is int and v > 0}
+        elif type(value) is int and value > 0:
+            found[name] = value
+    return found
+
 
 def _same_kind(a: tuple, b: tuple) -> bool:
     """Same number of tensors, ranks and dtypes: only sizes may differ."""
@@ -47,7 +86,7 @@ def _same_kind(a: tuple, b: tuple) -> bool:
     )
 
 
-def _try(program: Program, base: Trace, overrides: dict[str, int]) -> Trace | None:
+def _try(program: Program, base: Trace, overrides: dict[str, Any]) -> Trace | None:
     try:
         changed = program.with_overrides(overrides)
     except TaskError:
@@ -59,74 +98,116 @@ def _try(program: Program, base: Trace, overrides: dict[str, int]) -> Trace | No
     return found if found is not None and _same_kind(base.inputs, found.inputs) else None
 
 
+class _Search:
+    """Tries constants one by one, with a bound on how often the model is traced."""
+
+    def __init__(self, program: Program, base: Trace):
+        self.program = program
+        self.base = base
+        self.trials = max(8, OPERATORS_PER_SEARCH // max(1, len(base.operators)))
+
+    def reaches_inputs(self, axis: Axis) -> bool:
+        """Do the shapes of the inputs follow? True where that cannot be told."""
+        specs = input_specs(self.program)
+        if specs is None:
+            return True
+        changed = axis.overrides(axis.value + 1, self.program.constants)
+        try:
+            return input_specs(self.program.with_overrides(changed)) != specs
+        except TaskError:
+            return True
+
+    def widen(self, axis: Axis) -> Axis | None:
+        """The axis with its smallest step that leaves the model running, if there is one."""
+        for step in STEPS:
+            if axis.value % step:
+                continue
+            if self.trials <= 0:
+                return None
+            self.trials -= 1
+            changed = axis.overrides(axis.value + step, self.program.constants)
+            found = _try(self.program, self.base, changed)
+            if found is not None:
+                base = self.base
+                weights = (found.parameters, found.buffers)
+                return Axis(
+                    axis.name,
+                    axis.value,
+                    step,
+                    inputs=found.inputs != base.inputs,
+                    parameters=weights != (base.parameters, base.buffers),
+                    outputs=found.outputs != base.outputs,
+                )
+        return None
+
+
 def find_axes(program: Program) -> dict[str, Axis]:
     """The free axes of an executed task.
 
-    Declared axes (``task.axes``) are taken; otherwise every integer constant is changed in turn,
-    the text executed anew, and the model run on fake tensors: an axis is free where the shapes of
-    the inputs follow and the model still runs. Constructor arguments and parameters may follow
-    too (``Axis.parameters``). References that cannot be traced are run for real if they are small.
+    Declared axes (``task.axes``) are taken; otherwise every integer constant (and element of a
+    tuple constant) is changed in turn, the text executed anew, and the model run on fake tensors:
+    an axis is free where the shapes of the inputs follow and the model still runs. Constructor
+    arguments and parameters may follow too (``Axis.parameters``). Constants of one value that fail
+    alone are tried together. References that cannot be traced are run for real if they are small.
 
     Raises:
         TaskError: a declared axis is no integer constant of the text.
     """
-    constants = {
-        name: value
-        for name, value in program.constants.items()
-        if type(value) is int and value >= 1 and not name.startswith("_")
-    }
+    values = _candidates(program.constants)
     declared = program.task.axes
-    for name in declared or ():
-        if name not in constants:
-            known = ", ".join(constants) or "none"
+    if declared is not None:
+        return _declared_axes(program, values, declared)
+    base = probe(program) if values else None
+    if base is None:
+        return {}
+    search = _Search(program, base)
+    axes: dict[str, Axis] = {}
+    stuck: dict[int, list[str]] = {}  # by value: they reach the inputs, but not alone
+    others: dict[int, list[str]] = {}  # by value: they do not reach the inputs
+    for name, value in values.items():
+        axis = Axis(name, value)
+        if not search.reaches_inputs(axis):
+            others.setdefault(value, []).append(name)
+            continue
+        found = search.widen(axis)
+        if found is None:
+            stuck.setdefault(value, []).append(name)
+        elif found.inputs:
+            axes[name] = found
+    for value, names in stuck.items():
+        for combination in _combinations(names, others.get(value, [])):
+            joined = "=".join(name for name in values if name in combination)
+            found = search.widen(Axis(joined, value))
+            if found is not None and found.inputs:
+                axes[joined] = found
+                break
+    return axes
+
+
+def _combinations(names: list[str], others: list[str]) -> list[set[str]]:
+    """Which constants of one value to change together, the fewest first."""
+    together = [{*names}] if len(names) > 1 else []
+    together += [{*names, other} for other in others]
+    return together + ([{*names, *others}] if len(others) > 1 else [])
+
+
+def _declared_axes(
+    program: Program, values: dict[str, int], declared: tuple[str, ...]
+) -> dict[str, Axis]:
+    for name in declared:
+        parts = name.split("=")
+        if any(part not in values or values[part] != values[parts[0]] for part in parts):
+            known = ", ".join(values) or "none"
             raise TaskError(
                 f"{label_of(program.task)}: axis {name!r} is no positive integer constant of the "
                 f"file; it has: {known}"
             )
-    base = probe(program) if constants and declared != () else None
+    axes = {name: Axis(name, values[name.split("=")[0]]) for name in declared}
+    base = probe(program) if axes else None
     if base is None:
-        return {name: Axis(name, constants[name]) for name in declared or ()}
-    trials = max(8, OPERATORS_PER_SEARCH // max(1, len(base.operators)))
-    axes: dict[str, Axis] = {}
-    for name in constants if declared is None else declared:
-        value = constants[name]
-        plain = input_specs(program.with_overrides({name: value}))
-        for step in STEPS:
-            if step > 1 and value % step:
-                continue
-            if trials <= 0:
-                break
-            trials -= 1
-            if declared is None and plain is not None:
-                shapes = _input_shapes(program, {name: value + step})
-                if shapes == plain:
-                    break  # the inputs do not depend on it: no axis, whatever the step
-            found = _try(program, base, {name: value + step})
-            if found is not None:
-                if declared is not None or found.inputs != base.inputs:
-                    axes[name] = Axis(
-                        name,
-                        value,
-                        step,
-                        inputs=found.inputs != base.inputs,
-                        parameters=(found.parameters, found.buffers)
-                        != (base.parameters, base.buffers),
-                        outputs=found.outputs != base.outputs,
-                    )
-                break
-        else:
-            if declared is not None:
-                axes[name] = Axis(name, value)
-    for name in declared or ():
-        axes.setdefault(name, Axis(name, constants[name]))
-    return axes
-
-
-def _input_shapes(program: Program, overrides: dict[str, int]):
-    try:
-        return input_specs(program.with_overrides(overrides))
-    except TaskError:
-        return None
+        return axes
+    search = _Search(program, base)
+    return {name: search.widen(axis) or axis for name, axis in axes.items()}
 
 
 def _values(axis: Axis, rng: random.Random) -> dict[str, int]:
@@ -154,7 +235,7 @@ def _shrink(sizes: dict[str, int], axes: dict[str, Axis]) -> dict[str, int] | No
     return {**sizes, name: step * (half + (half % 2 == 0 and half + 1 < units))}
 
 
-def _runs(program: Program, overrides: dict[str, int], found: Trace) -> bool:
+def _runs(program: Program, overrides: dict[str, Any]) -> bool:
     """Run a small variant for real: fake tensors know nothing of indices out of range."""
     import torch
     from torch.utils._pytree import tree_leaves
@@ -214,15 +295,15 @@ def find_variants(
         for _ in range(64):
             if sizes is None or sizes in seen:
                 break
-            found = _try(program, base, sizes)
+            found = _try(program, base, _overrides(program, axes, sizes))
             if found is None or found.elements <= max_elements:
                 break
             sizes, found = _shrink(sizes, axes), None
         if found is None or sizes is None or sizes in seen:
             continue
         seen.append(sizes)
-        if found.flops <= 2e9 and not _runs(program, sizes, found):
+        changed = _overrides(program, axes, sizes)
+        if found.flops <= 2e9 and not _runs(program, changed):
             continue
-        changed = {name: value for name, value in sizes.items() if value != now[name]}
         variants.append({**program.overrides, **changed})
     return variants
