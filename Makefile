@@ -36,7 +36,7 @@ bench: $(VENV)/.test  ## operators beside eager and compiled PyTorch, and the ev
 	done
 
 docs: $(VENV)/.test  ## the documentation, into site/
-	$(BIN)/mkdocs build --strict
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
 format: $(VENV)/.test  ## let ruff format
 	$(BIN)/ruff format .
