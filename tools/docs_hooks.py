@@ -76,7 +76,7 @@ def _describe(command: Any, path: str, found: list[str]) -> None:
         shown = f" (default `{default}`)" if default not in (None, False, "", ()) else ""
         rows.append(f"| {names} | {_plain(getattr(parameter, 'help', ''))}{shown} |")
     if rows:
-        found.append("\n".join(["| | |", "| --- | --- |", *rows]))
+        found.append("\n".join(["| argument, option | |", "| --- | --- |", *rows]))
     for name, child in (children or {}).items():
         _describe(child, f"{path} {name}", found)
 
