@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -261,8 +262,9 @@ def find_variants(
 ) -> list[dict[str, Any]]:
     """Overrides that give other shapes than the present ones: one more, one less, odd, prime,
     small, about half; each validated on fake tensors, small ones by a real run as well (without
-    an error and without NaN). Larger problems are shrunk until inputs, outputs, weights and
-    the largest intermediate together have at most ``max_elements`` elements.
+    an error and without NaN). Larger problems are shrunk until inputs, outputs and the largest
+    intermediate together have at most ``max_elements`` elements; weights may have as many, or as
+    many as they have now.
 
     Returns:
         At most ``count`` dictionaries that `Program` takes as overrides; none where the task has
@@ -285,6 +287,8 @@ def find_variants(
         {**now, **{name: pools[name]["prime"] for name in data}},
         {**now, **{name: pools[name]["small"] for name in data}},
     ]
+    max_weights = max(max_elements, base.weights)
+    trials = max(24, 4 * OPERATORS_PER_SEARCH // max(1, len(base.operators)))
     variants: list[dict[str, Any]] = []
     seen = [now]
     for plan in plans:
@@ -292,13 +296,17 @@ def find_variants(
             break
         sizes: dict[str, int] | None = plan
         found = None
-        for _ in range(64):
-            if sizes is None or sizes in seen:
-                break
+        while sizes is not None and sizes not in seen and trials > 0:
+            trials -= 1
             found = _try(program, base, _overrides(program, axes, sizes))
-            if found is None or found.elements <= max_elements:
+            if found is None:
                 break
-            sizes, found = _shrink(sizes, axes), None
+            excess = max(found.elements / max_elements, found.weights / max_weights)
+            if excess <= 1:
+                break
+            for _ in range(max(1, round(math.log2(excess)))):
+                sizes = _shrink(sizes, axes) if sizes else None
+            found = None
         if found is None or sizes is None or sizes in seen:
             continue
         seen.append(sizes)

@@ -45,7 +45,8 @@ class Task:
         path: the file it was read from (``__file__`` of the executed text).
         overrides: values that replace module-level constants (``--set NAME=VALUE``).
         axes: names of module-level integer constants that are free: a candidate must be right
-            for other values too. ``None``: found by the loader of the program.
+            for other values too (``shape[0]``: an element of a tuple; ``rows=columns``: two that
+            only change together). ``None``: found by `Program.axes`.
         tolerance: see `Tolerance`.
         backward: gradients of inputs and parameters are part of the task.
         category: one word (``softmax``, ``matmul``...); ``None``: derived.

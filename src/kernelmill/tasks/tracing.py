@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -70,9 +71,13 @@ class Trace:
 
     @property
     def elements(self) -> int:
-        """Elements of inputs, outputs, weights and the largest intermediate."""
-        specs = (*self.inputs, *self.outputs, *self.parameters, *self.buffers)
-        return sum(spec.elements for spec in specs) + self.largest
+        """Elements of inputs, outputs and the largest intermediate."""
+        return sum(spec.elements for spec in (*self.inputs, *self.outputs)) + self.largest
+
+    @property
+    def weights(self) -> int:
+        """Elements of parameters and buffers."""
+        return sum(spec.elements for spec in (*self.parameters, *self.buffers))
 
 
 @contextmanager
@@ -85,7 +90,8 @@ def fake() -> Iterator[Any]:
     before = logger.disabled
     logger.disabled = True
     try:
-        with FakeTensorMode(allow_non_fake_inputs=True) as mode:
+        with warnings.catch_warnings(), FakeTensorMode(allow_non_fake_inputs=True) as mode:
+            warnings.simplefilter("ignore")
             yield mode
     finally:
         logger.disabled = before
@@ -186,7 +192,8 @@ def probe(program: Program, group: int = 0, real_elements: int = 1 << 22) -> Tra
         if specs is None or sum(spec.elements for spec in specs) > real_elements:
             return None
         try:
-            with quiet_rng(), torch.no_grad():
+            with quiet_rng(), torch.no_grad(), warnings.catch_warnings():
+                warnings.simplefilter("ignore")
                 found = observe(program, group)
         except Exception:
             return None
