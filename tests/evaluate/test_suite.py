@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -42,24 +43,52 @@ def judge(request):
         yield judge
 
 
+@pytest.fixture(scope="module")
+def answers(judge, request):
+    """Gives a case's evaluation. What needs no clock is judged ahead by two judges in parallel."""
+    specs = [getattr(item, "callspec", None) for item in request.session.items]
+    chosen = {spec.params["case"] for spec in specs if spec is not None and "case" in spec.params}
+    ahead = [case for case in sorted(chosen, key=lambda case: case.task_name) if not timed(case)]
+    half = len(ahead) // 2 if not FULL else 0
+    halves = [ahead[:half], ahead[half:]] if half else []
+
+    def work(cases):
+        with Judge(Settings(threads=1, timing=False)) as mine:
+            return {case: mine.evaluate(case.task, case.candidate) for case in cases}
+
+    with ThreadPoolExecutor(2) as pool:
+        known = {case: answer for part in pool.map(work, halves) for case, answer in part.items()}
+
+    def answer(case):
+        if case in known:
+            return known[case]
+        return judge.evaluate(case.task, case.candidate, timing=timed(case))
+
+    return answer
+
+
+def timed(case):
+    return FULL or "timing" in case.needs
+
+
 def parameters(cases):
     for case in cases:
         marks = [pytest.mark.slow] if FULL or "slow" in case.needs else []
         yield pytest.param(case, id=case.name, marks=marks)
 
 
-@pytest.mark.parametrize("case", parameters(CHEATS))
-def test_cheat_is_refused(case, judge, confusion):
-    answer = judge.evaluate(case.task, case.candidate, timing=FULL or "timing" in case.needs)
+@pytest.mark.parametrize("case", list(parameters(CHEATS)))
+def test_cheat_is_refused(case, answers, confusion):
+    answer = answers(case)
     caught = case.caught(answer)
     missed = answer.status not in ("reject", "error")
     confusion["caught" if caught else "missed" if missed else "other"] += 1
     assert caught, f"wanted one of {sorted(case.expect)}, got {suite.describe(answer)}"
 
 
-@pytest.mark.parametrize("case", parameters(HONEST))
-def test_honest_is_accepted(case, judge, confusion):
-    answer = judge.evaluate(case.task, case.candidate, timing=FULL or "timing" in case.needs)
+@pytest.mark.parametrize("case", list(parameters(HONEST)))
+def test_honest_is_accepted(case, answers, confusion):
+    answer = answers(case)
     confusion["accepted" if answer.accepted else "refused"] += 1
     assert answer.accepted, suite.describe(answer)
 
