@@ -218,6 +218,20 @@ def test_forged_answers(answer, judge):
     assert not answer.accepted
 
 
+@pytest.mark.parametrize("source", hostile.REFUSED_TEXTS.values(), ids=hostile.REFUSED_TEXTS)
+def test_strange_texts_are_refused(source, judge):
+    answer = judge.evaluate(TASK, Candidate(source))
+    assert answer.status == "error"
+    assert answer.reasons[0].code in ("syntax_error", "no_model_new", "build_failed")
+    is_well(judge)
+
+
+@pytest.mark.parametrize("source", hostile.ACCEPTED_TEXTS.values(), ids=hostile.ACCEPTED_TEXTS)
+def test_strange_texts_are_accepted(source, judge):
+    answer = judge.evaluate(TASK, Candidate(source))
+    assert answer.accepted, answer.reasons
+
+
 def test_build_cache_cannot_be_poisoned(judge, isolated):
     """A candidate that overwrites every library in the cache changes nobody else's kernel."""
     poison = hostile.HONEST_CPP.replace(

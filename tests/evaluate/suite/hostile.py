@@ -228,3 +228,22 @@ CRASHES = {
         CRASH | {"file_limit", "process_limit"},
     ),
 }  # fmt: skip
+
+REFUSED_TEXTS = {
+    "empty": "  \n",
+    "binary": "\x7fELF\x01\x02",
+    "null_byte": HONEST + "\0",
+    "surrogate": HONEST + "# \ud800",
+    "parentheses": "(" * 1000,
+    "signs": f"x = {'-' * 200_000}1\n{HONEST}",
+    "lambdas": f"x = {'lambda: ' * 50_000}1\n{HONEST}",
+    "attributes": f"y = lambda x: x{'.a' * 200_000}\n{HONEST}",
+    "sums": f"y = lambda: 1{'+1' * 200_000}\n{HONEST}",
+    "digits": f"x = {'9' * 6000}\n{HONEST}",
+}
+ACCEPTED_TEXTS = {
+    "windows_lines": HONEST.replace("\n", "\r\n"),
+    "tabs": HONEST.replace("    ", "\t"),
+    "form_feed": "\f" + HONEST,
+    "long": "# comment\n" * 300_000 + HONEST,
+}
