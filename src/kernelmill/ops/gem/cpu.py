@@ -65,6 +65,11 @@ def forward(x, p, mask, eps, negative, save):
     return y, wide, slope
 
 
+def check_saved(slope: Tensor, y: Tensor) -> None:
+    if slope.shape != y.shape:
+        raise RuntimeError("gem: the gradient of p is wanted, but the forward ran with save=False")
+
+
 def backward(needs, grads, args, results):
     x, p, mask, eps, negative, save = args
     y, wide, slope = results
@@ -92,6 +97,7 @@ def backward(needs, grads, args, results):
         if out is not grad_x:
             grad_x.copy_(out)
     if needs[1]:
+        check_saved(slope, y)
         total = torch.empty(p.numel(), dtype=torch.float32)
         library.function("gem_grad_p", _GRAD_P)(
             grad.data_ptr(), _DTYPES[x.dtype], slope.data_ptr(), batch, channels, p.numel(),

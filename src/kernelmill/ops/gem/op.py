@@ -79,10 +79,11 @@ def gem(
         mask = _mask(mask, x, tokens)
     low = None
     if negative == "shift":
+        tokens = tokens if tokens.dtype == torch.float64 else tokens.float()
         low = (tokens if mask is None else tokens.masked_fill(~mask.unsqueeze(2), math.inf)).amin(1)
         tokens, negative = tokens - low.unsqueeze(1), "clamp"
     y = GEM(tokens, p, mask, eps, negative, save)
-    return y if low is None else y + low
+    return y if low is None else (y + low).to(x.dtype)
 
 
 def _tokens(x: Tensor, dim: int | tuple[int, ...] | None) -> Tensor:

@@ -76,21 +76,23 @@ def _dropped(z: Tensor, keep: Tensor | None, value: float) -> Tensor:
 
 
 def _log_power_mean(t: Tensor, p: Tensor, keep: Tensor | None, count: Tensor | int) -> Tensor:
-    """log of the power mean of exp(t) over dimension 1: c + log(mean exp(p (t - c))) / p.
+    """log of the power mean of exp(t) over dimension 1: log(mean exp(p t)) / p.
 
-    The centre c is the largest term (nothing overflows) or, near p = 0, the mean (no digit of p
-    is lost). For |p| < 1e-4: the limit mean(t) + p var(t) / 2, with var from the same sum.
+    Near p = 0 that loses p's leading digits: sums are then taken around the mean of t, and next
+    to 0 it is the series mean + p k2 / 2 + p^2 k3 / 6 in the cumulants of t.
     """
-    tiny, small = p.abs() < 1e-4, p.abs() < 0.05
-    q = torch.where(tiny, torch.full_like(p, 1e-4), p)
-    top = _dropped((q * t).detach(), keep, -math.inf).amax(1) / q
-    centre = torch.where(small, _dropped(t, keep, 0.0).sum(1) / count, top)
-    u = q * (t - centre.unsqueeze(1))
-    large = _dropped(u.exp(), keep, 0.0).sum(1) / count
-    extra = _dropped(torch.expm1(u.masked_fill(~small, 0.0)), keep, 0.0).sum(1) / count
-    log_mean = torch.where(small, torch.log1p(extra), large.log())
-    scale = torch.where(tiny, p / 1e-8, 1 / q)
-    return torch.where(centre == math.inf, centre, centre + scale * log_mean)
+    tiny = p.abs() < (1e-4 if t.dtype == torch.float64 else 2e-3)
+    small = p.abs() < 0.05
+    q = p.masked_fill(tiny, 1.0)
+    u = _dropped(q * t, keep, -math.inf)
+    far = (torch.logsumexp(u, 1) - torch.as_tensor(count, dtype=t.dtype).log()) / q
+
+    mean = _dropped(t, keep, 0.0).sum(1) / count
+    d = _dropped(t - mean.unsqueeze(1), keep, 0.0).masked_fill(~small, 0.0)
+    near = mean + torch.log1p(torch.expm1(q * d * ~tiny).sum(1) / count) / q
+    k2, k3 = d.square().sum(1) / count, (d * d * d).sum(1) / count
+    limit = mean + p * k2 / 2 + p.square() * k3 / 6
+    return torch.where(tiny, limit, torch.where(small, near, far))
 
 
 def _signed(

@@ -9,6 +9,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from kernelmill.ops.gem.cpu import check_saved
+
 _MODES = {"clamp": 0, "abs": 1, "signed": 2}
 _DTYPES = (torch.float32, torch.bfloat16, torch.float16)
 _kernels = None
@@ -86,6 +88,7 @@ def backward(needs, grads, args, results):
                 BLOCK_N=block_n, BLOCK_C=block_c,
             )  # fmt: skip
     if needs[1]:
-        by_group = (grad.float() * slope).view(batch, p.numel(), -1)
+        check_saved(slope, y)
+        by_group = (grad.float() * slope).view(batch, p.numel(), channels // p.numel())
         grad_p = by_group.sum((0, 2)).to(p.dtype)
     return grad_x, grad_p
