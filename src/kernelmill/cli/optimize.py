@@ -93,7 +93,7 @@ class _Bar:
         self.console = console
         self.progress = Progress(
             SpinnerColumn(),
-            BarColumn(bar_width=30),
+            BarColumn(bar_width=16),
             TextColumn("{task.fields[clock]}"),
             TextColumn("{task.fields[tally]}"),
             TextColumn("[dim]{task.description}"),
@@ -124,7 +124,7 @@ class _Bar:
             completed=min(event.seconds, event.limit or event.seconds),
             clock=f"{event.seconds:.0f}{limit}",
             tally=f"{event.candidates} judged, {event.accepted} right, best {event.best:.2f}x",
-            description=f"{event.kind}: {event.message}"[:60],
+            description=f"{event.kind}: {event.message}"[: max(0, self.console.width - 68)],
         )
 
     def _line(self, event: Any) -> None:
@@ -147,12 +147,7 @@ def _print(result: Any) -> None:
     out.print(show.results(result.rows))
     out.print()
     out.print(Text(result.summary, style="bold"))
-    out.print(
-        Text(
-            f"{result.candidates} candidates judged, {result.accepted} right, in "
-            f"{result.seconds:.0f} s; stopped by: {result.stop_reason}"
-        )
-    )
+    out.print(Text(f"stopped after {result.seconds:.0f} s by: {result.stop_reason}"))
     out.print(Text(f"run     {result.run_id} in {result.store}"))
     out.print(Text(f"winner  {result.winner_path}  (kernelmill.load)"))
     if result.report_path:
