@@ -17,7 +17,7 @@ enum Mode { CLAMP = 0, ABS = 1, SIGNED = 2 };
 enum Code { OK = 0, BAD_P = 1, EMPTY_ROW = 2, NOT_POSITIVE = 3 };
 
 constexpr float LN2 = 0.6931471805599453f;
-constexpr float NEAR_ZERO = 0.03f;  // below: sums around the mean of l, exact down to p = 0
+constexpr float NEAR_ZERO = 0.1f;  // below: sums around the mean of l, exact down to p = 0
 
 struct Shape {
     int64_t batch, count, channels, stride_b, stride_n, stride_c, groups;
@@ -93,7 +93,7 @@ KM_INLINE Sums accumulate(const Source& source, const Rule& rule, vf p, vf scale
                 e = exp2_(p * z);
             }
             e = rule.sign(e, x);
-            if (Source::ragged && i == source.steps - 1) e *= source.weight(i);
+            if (Source::ragged && i == source.steps - 1) e = select(source.weight(i) > 0.0f, e, splat(0));
             s_part += e;
             if (!INTEGER) t_part += e * z;
         }
@@ -134,10 +134,11 @@ __attribute__((noinline)) Result near_zero(const Source& source, const Rule& rul
     mean = Source::total(mean) * (1.0f / count);
     for (int64_t i = 0; i < source.steps; ++i) {
         vf d = (log2_(rule.z(source.load_at(i)) * scale) - mean) * LN2, u = p * d;
-        vf g = splat(0), dd = d * d * source.weight(i);
-        for (int k = 12; k > 0; --k) g = (g * u + 1.0f) / (float)(k + 1);  // sum of u^i / (i + 2)!
-        a += dd * g;
-        b += dd * (1.0f + u * g);
+        vf g = splat(0), dd = d * d;
+        for (int k = 22; k > 0; --k) g = (g * u + 1.0f) / (float)(k + 1);  // sum of u^i / (i + 2)!
+        vi counts = source.weight(i) > 0.0f;
+        a += select(counts, dd * g, splat(0));
+        b += select(counts, dd * (1.0f + u * g), splat(0));
     }
     a = Source::total(a) * (1.0f / count);
     b = Source::total(b) * (1.0f / count);

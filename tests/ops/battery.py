@@ -23,7 +23,7 @@ TOLERANCE = {
     torch.float16: 4e-3,
     torch.bfloat16: 2e-2,
 }
-FLOOR = 1e-2
+FLOOR = 0.1
 
 
 @contextmanager
@@ -96,10 +96,10 @@ def outputs(result: Any) -> list[Tensor]:
 
 
 def cotangents(result: Any) -> list[Tensor]:
+    """Multiples of 1/8 in [-1, 1]: exact in every dtype."""
     return [
-        torch.cos(1.7 * torch.arange(y.numel(), dtype=torch.float64, device=y.device) + i)
-        .reshape(y.shape)
-        .to(y.dtype)
+        ((torch.arange(y.numel(), device=y.device) * 37 + i) % 17 - 8).reshape(y.shape).to(y.dtype)
+        / 8
         for i, y in enumerate(outputs(result))
     ]
 

@@ -123,7 +123,7 @@ def _exponents(
     if not isinstance(groups, int) or groups < 1:
         raise ValueError(f"groups: got {groups!r}, wanted a whole number from 1 on")
     if not isinstance(p, Tensor):
-        if not math.isfinite(p) or (negative == "signed" and p <= 0):
+        if not -math.inf < p < math.inf or (negative == "signed" and p <= 0):
             wanted = "a finite number above 0" if negative == "signed" else "a finite number"
             raise ValueError(f"p: got {p}, wanted {wanted}")
         wide = torch.float64 if x.dtype == torch.float64 else torch.float32
@@ -256,5 +256,6 @@ GEM = register(
             "triton": Kernels(triton.forward, triton.backward, triton.fits),
         },
         paper="ggem",
+        tolerance={torch.float32: 4e-5},  # the reference itself, in float32 near p = 0
     )
 )

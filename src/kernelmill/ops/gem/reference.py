@@ -76,16 +76,18 @@ def _dropped(z: Tensor, keep: Tensor | None, value: float) -> Tensor:
 
 
 def _log_power_mean(t: Tensor, p: Tensor, keep: Tensor | None, count: Tensor | int) -> Tensor:
-    """log of the power mean of exp(t) over dimension 1: log(mean exp(p t)) / p.
+    """log of the power mean of exp(t) over dimension 1: c + log(mean exp(p (t - c))) / p.
 
+    c is the largest t (the smallest for p < 0): nothing overflows.
     Near p = 0 that loses p's leading digits: sums are then taken around the mean of t, and next
     to 0 it is the series mean + p k2 / 2 + p^2 k3 / 6 in the cumulants of t.
     """
     tiny = p.abs() < (1e-4 if t.dtype == torch.float64 else 2e-3)
-    small = p.abs() < 0.05
+    small = p.abs() < 0.1
     q = p.masked_fill(tiny, 1.0)
-    u = _dropped(q * t, keep, -math.inf)
-    far = (torch.logsumexp(u, 1) - torch.as_tensor(count, dtype=t.dtype).log()) / q
+    top = _dropped((q * t).detach(), keep, -math.inf).amax(1) / q  # the term that dominates
+    e = _dropped((q * (t - top.unsqueeze(1))).exp(), keep, 0.0)
+    far = (top + (e.sum(1) / count).log() / q).where(top != math.inf, top)
 
     mean = _dropped(t, keep, 0.0).sum(1) / count
     d = _dropped(t - mean.unsqueeze(1), keep, 0.0).masked_fill(~small, 0.0)

@@ -29,11 +29,7 @@ def gem_forward(
     s = tl.zeros((BLOCK_C,), tl.float32)
     t = tl.zeros((BLOCK_C,), tl.float32)
     kept = tl.zeros((BLOCK_C,), tl.float32)
-    # Moments of l = log2 z about its first value, for p near 0.
-    origin = tl.zeros((BLOCK_C,), tl.float32)
-    a1 = tl.zeros((BLOCK_C,), tl.float32)
-    a2 = tl.zeros((BLOCK_C,), tl.float32)
-    a3 = tl.zeros((BLOCK_C,), tl.float32)
+    mean = tl.zeros((BLOCK_C,), tl.float32)  # of l = log2 z
     for start in range(0, count, BLOCK_N):
         n = start + tl.arange(0, BLOCK_N)
         keep = n < count
@@ -53,13 +49,10 @@ def gem_forward(
             e = tl.where(value < 0, -e, e)
         s = s * shrink + tl.sum(e, 0)
         t = t * shrink + tl.sum(e * tl.where(valid, l, 0.0), 0)
-        first = tl.sum(tl.where(valid, l, 0.0), 0) / tl.maximum(tl.sum(valid.to(tl.float32), 0), 1.0)
-        origin = tl.where(kept == 0, first, origin)
-        d = tl.where(valid, l - origin[None, :], 0.0)
-        a1 += tl.sum(d, 0)
-        a2 += tl.sum(d * d, 0)
-        a3 += tl.sum(d * d * d, 0)
-        kept += tl.sum(valid.to(tl.float32), 0)
+        more = tl.sum(valid.to(tl.float32), 0)
+        kept += more
+        step = tl.sum(tl.where(valid, l - mean[None, :], 0.0), 0)
+        mean += step / tl.maximum(kept, 1.0)
         top = new
     size = tl.abs(s) if MODE == 2 else s
     exponent = (top + tl.log2(size / kept)) / power
@@ -71,13 +64,36 @@ def gem_forward(
         out = tl.where(out < eps, eps, out)
         out = tl.where(size == 0, 0.0, tl.where(s < 0, -out, out))
     else:
-        near = tl.abs(power) < 4e-3  # three cumulants: the rest is below float32
-        m1 = a1 / kept
-        k2 = (a2 / kept - m1 * m1) * LN2 * LN2
-        k3 = (a3 / kept - 3 * m1 * a2 / kept + 2 * m1 * m1 * m1) * LN2 * LN2 * LN2
-        series = tl.exp2(origin + m1 + (power * k2 / 2 + power * power * k3 / 6) / LN2)
-        out = tl.where(near, series, out)
-        rate = tl.where(near, series * (k2 / 2 + power * k3 / 3), rate)
+        near = in_c & (tl.abs(power) < 0.1)
+        if tl.max(near.to(tl.int32), 0) > 0:
+            # Sums around the mean of ln z: nothing is divided by p (see csrc/gem.cpp).
+            a = tl.zeros((BLOCK_C,), tl.float32)
+            h = tl.zeros((BLOCK_C,), tl.float32)
+            for start in range(0, count, BLOCK_N):
+                n = start + tl.arange(0, BLOCK_N)
+                keep = n < count
+                if HAS_MASK:
+                    keep = keep & (tl.load(mask + b * count + n, mask=keep, other=0) != 0)
+                valid = keep[:, None] & in_c[None, :]
+                value = tl.load(base + n.to(tl.int64)[:, None] * stride_n, mask=valid, other=1.0)
+                size = _size(value.to(tl.float32), MODE)
+                l = tl.log2(tl.where(size < eps, eps, size))  # noqa: E741
+                d = tl.where(valid, l - mean[None, :], 0.0) * LN2
+                u = d * power[None, :]
+                g = tl.full((BLOCK_N, BLOCK_C), 0.0, tl.float32)
+                for k in tl.static_range(10, 0, -1):
+                    g = (g * u + 1.0) / (k + 1)
+                wide_u = tl.where(tl.abs(u) < 1.0, 1.0, u)
+                g = tl.where(tl.abs(u) < 1.0, g, (tl.exp(u) - 1 - u) / (wide_u * wide_u))
+                a += tl.sum(d * d * g, 0)
+                h += tl.sum(d * d * (1 + u * g), 0)
+            a, h = a / kept, h / kept
+            v = power * power * a
+            ratio = tl.where(v < 1e-2, 1 - v * (0.5 - v * (1 / 3 - v / 4)),
+                             tl.log(1 + v) / tl.maximum(v, 1e-2))  # fmt: skip
+            series = tl.exp2(mean + power * a * ratio / LN2)
+            out = tl.where(near, series, out)
+            rate = tl.where(near, series * (h / (1 + v) - a * ratio), rate)
     at = b * channels + c
     tl.store(y + at, out.to(y.dtype.element_ty), mask=in_c)
     if WIDE:

@@ -1,0 +1,23 @@
+"""Golden vectors: copies under tests/goldens/<system> of the project's shared ones."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from torch import Tensor
+
+FOLDER = Path(__file__).parent / "goldens"
+
+
+def names(system: str) -> list[str]:
+    """The golden files of a system, without suffix."""
+    found = sorted(path.stem for path in (FOLDER / system).glob("*.safetensors"))
+    assert found, f"no golden vectors in {FOLDER / system}"
+    return found
+
+
+def load(system: str, name: str) -> dict[str, Tensor]:
+    """Tensors of one golden file, such as ``input/tokens``."""
+    from safetensors.torch import load_file
+
+    return load_file(FOLDER / system / f"{name}.safetensors")
