@@ -154,3 +154,17 @@ def test_shapes_are_inferred_or_refused():
 )
 def test_forms_of_source(source, form):
     assert form_of(source) == form
+
+
+def test_without_known_inputs_the_first_call_is_the_default(tmp_path):
+    source = f"""
+#include "kernelmill.h"
+{SIGNATURE} {{
+    for (int64_t i = 0; i < km_numel(&out[0]); i++) ((float*)out[0].data)[i] = 1;
+    return 0;
+}}
+"""
+    spec = BuildSpec(outputs=(TensorSpec("y", (4, 5), "float32"),))
+    model = build(source, tmp_path, spec)()
+    assert model(torch.ones(4, 5)).shape == (4, 5)
+    assert model(torch.ones(7, 5)).shape == (7, 5)

@@ -32,9 +32,10 @@ from __future__ import annotations
 import ctypes
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
-from kernelmill.backends.base import BuildError, BuildSpec
+from kernelmill.backends.base import BuildError, BuildSpec, TensorSpec
 from kernelmill.backends.state import add_state, state_reader
 
 MAX_DIMS = 8
@@ -185,7 +186,11 @@ class _Kernel:
         template = self._describe(tensors)
         if self.shapes_of is not None:
             return template, None, None
-        sizes = infer_shapes(self.spec, [tuple(t.shape) for t in inputs if t is not None])
+        shapes = [tuple(t.shape) for t in inputs if t is not None]
+        if not self.spec.inputs:  # unknown: the first call has the task's default inputs
+            first = tuple(TensorSpec("", shape, "float32") for shape in shapes)
+            self.spec = replace(self.spec, inputs=first)
+        sizes = infer_shapes(self.spec, shapes)
         empty = [
             torch.empty(size, dtype=dtype, device="meta")
             for size, dtype in zip(sizes, self.dtypes, strict=True)
