@@ -62,17 +62,26 @@ def same_structure(wanted: Any, given: Any) -> bool:
     return wanted == given
 
 
-def allowed_error(entry: dict, expected: torch.Tensor, tolerance: Tolerance) -> torch.Tensor:
-    """The elementwise bound of `Tolerance`."""
-    magnitude = expected.abs()
-    finite = torch.isfinite(magnitude)
-    scale = float(magnitude[finite].max()) if bool(finite.any()) else 0.0
+def _parts(entry: dict, expected: torch.Tensor, tolerance: Tolerance) -> tuple[float, float]:
+    """The bound's constant and its factor of ``|expected|``; the scale is looked up once."""
+    if "scale" not in entry:
+        magnitude = expected.abs()
+        finite = torch.isfinite(magnitude)
+        if not bool(finite.all()):
+            magnitude = magnitude[finite]
+        entry["scale"] = float(magnitude.max()) if magnitude.numel() else 0.0
     floor = entry["floor"] if tolerance.floor is None else tolerance.floor
     wide = entry.get("dtype") in ("float64", "complex128")
     rtol = tolerance.rtol
     if rtol is None:
         rtol = 1e-12 if wide else max(1e-4, entry["floor"])
-    return max(floor, tolerance.factor * entry["relative"]) * scale + rtol * magnitude + TINY
+    return max(floor, tolerance.factor * entry["relative"]) * entry["scale"] + TINY, rtol
+
+
+def allowed_error(entry: dict, expected: torch.Tensor, tolerance: Tolerance) -> torch.Tensor:
+    """The elementwise bound of `Tolerance`."""
+    constant, rtol = _parts(entry, expected, tolerance)
+    return constant + rtol * expected.abs()
 
 
 def _worst(excess: torch.Tensor, value: torch.Tensor, expected: torch.Tensor) -> dict[str, Any]:
@@ -87,6 +96,16 @@ def _worst(excess: torch.Tensor, value: torch.Tensor, expected: torch.Tensor) ->
     }
 
 
+def _count(tally: Tally | None, entry: dict, worst: float) -> None:
+    if tally is None:
+        return
+    tally.max_abs = max(tally.max_abs, worst)
+    if entry["scale"] > 0:
+        tally.max_rel = max(tally.max_rel, worst / entry["scale"])
+    tally.reference_abs = max(tally.reference_abs, entry["error"])
+    tally.reference_rel = max(tally.reference_rel, entry["relative"])
+
+
 def compare_close(
     name: str, entry: dict, expected: torch.Tensor, other: Any, value: torch.Tensor,
     tolerance: Tolerance, tally: Tally | None, advisory: bool,
@@ -94,6 +113,16 @@ def compare_close(
     """One floating-point leaf against its float64 value."""
     wide = torch.complex128 if expected.is_complex() else torch.float64
     given = value.to(wide)
+    if not given.numel():
+        return None
+    if entry["finite"] and entry["same_finite"]:
+        constant, rtol = _parts(entry, expected, tolerance)
+        difference = torch.sub(given, expected).abs_()
+        worst = float(difference.max())
+        over = float(difference.sub_(expected.abs().mul_(rtol)).max())
+        if over <= constant:  # false where anything is NaN
+            _count(tally, entry, worst)
+            return None
     finite_here, finite_there = torch.isfinite(given), torch.isfinite(expected)
     if isinstance(other, torch.Tensor):  # float32 overflows where float64 does not
         finite_there = finite_there & torch.isfinite(other)
@@ -101,14 +130,8 @@ def compare_close(
     bound = allowed_error(entry, expected, tolerance)
     difference = (given - expected).abs()
     excess = torch.where(both, difference - bound, torch.zeros_like(difference))
-    if tally is not None and bool(both.any()):
-        scale = float(expected[finite_there].abs().max())
-        worst = float(difference[both].max())
-        tally.max_abs = max(tally.max_abs, worst)
-        if scale > 0:
-            tally.max_rel = max(tally.max_rel, worst / scale)
-        tally.reference_abs = max(tally.reference_abs, entry["error"])
-        tally.reference_rel = max(tally.reference_rel, entry["relative"])
+    if bool(both.any()):
+        _count(tally, entry, float(difference[both].max()))
     wrong = excess > 0
     if bool(wrong.any()):
         found = _worst(excess, value, expected)

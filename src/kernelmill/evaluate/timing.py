@@ -16,7 +16,8 @@ from kernelmill.evaluate.process import WorkerProcess
 
 MIN_RUNS = 6
 VERIFIED = 12
-CLOCK_SLACK_NS = 1_000_000
+CALLS_PER_VISIT = 3
+CLOCK_SLACK_NS = 500_000
 
 
 class TimingFault(Exception):
@@ -86,8 +87,13 @@ def race(
                     left <= VERIFIED - racer.verified or run < 3 or rng.random() < 0.5
                 )
                 racer.worker.cont()
-                reply, claimed, observed = _timed_call(racer, case, verify, flush, wall_s, rng)
+                visit = [
+                    _timed_call(racer, case, verify and last, flush, wall_s)
+                    for last in (False,) * (CALLS_PER_VISIT - 1) + (True,)
+                ]
                 racer.worker.stop()
+                reply, claimed, observed = sorted(visit, key=lambda v: v[1])[len(visit) // 2]
+                reply = visit[-1][0]
                 if verify:
                     fault = check(index, case, reply)
                     if fault is not None:
@@ -109,7 +115,7 @@ def race(
         _check_clock(index, racer)
 
 
-def _timed_call(racer, case, verify, flush, wall_s, rng):
+def _timed_call(racer, case, verify, flush, wall_s):
     args = {
         "slot": racer.slot, "inputs": case["inputs"], "seed": case["call_seed"], "flush": flush,
         "verify": verify, "cotangents": case["cotangents"],
@@ -134,9 +140,11 @@ def _settled(racers: Sequence[Racer]) -> bool:
 
 
 def _check_clock(index: int, racer: Racer) -> None:
-    claimed = float(np.median(racer.claimed))
-    observed = float(np.median(racer.observed))
-    if claimed < 0 or observed - claimed > max(CLOCK_SLACK_NS, 0.35 * observed):
+    claimed, observed = np.asarray(racer.claimed), np.asarray(racer.observed)
+    # Hidden work shows in every call; a late wake-up of this process does not.
+    hidden = float(np.quantile(observed - claimed, 0.1))
+    claimed, observed = float(np.median(claimed)), float(np.median(claimed)) + hidden
+    if claimed < 0 or hidden > max(CLOCK_SLACK_NS, 0.35 * observed):
         raise TimingFault(
             index,
             "clock_mismatch",

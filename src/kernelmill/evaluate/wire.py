@@ -96,7 +96,7 @@ def encode(value: Any, buffers: list[memoryview], allow_pickle: bool = False) ->
         buffers.append(data)
         return {
             "k": "t", "d": NAMES[value.dtype], "s": list(value.shape), "st": strides,
-            "g": bool(value.requires_grad), "p": type(value) is torch.nn.Parameter,
+            "g": bool(allow_pickle and value.requires_grad),
         }  # fmt: skip
     if value is None or isinstance(value, (bool, str)):
         return {"k": "v", "v": value}
