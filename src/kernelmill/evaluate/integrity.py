@@ -14,6 +14,7 @@ import json
 import math
 import os
 import random
+import signal
 import socket
 import statistics
 import struct
@@ -70,21 +71,56 @@ _getframe, _write = sys._getframe, os.write
 _vars, _id, _isinstance = vars, id, isinstance
 
 
-def snapshot() -> dict[str, int]:
+def _layers() -> list[tuple[str, Any]]:
+    return [
+        (f"torch.nn.{name}", value) for name, value in _vars(torch.nn.modules).items()
+        if _isinstance(value, type) and issubclass(value, torch.nn.Module)
+    ]  # fmt: skip
+
+
+def _identity(value: Any) -> Any:
+    """What a function is and does: its object, its code and its defaults."""
+    if _isinstance(value, types.FunctionType):
+        return (_id(value), _id(value.__code__), _id(value.__defaults__), _id(value.__kwdefaults__))
+    return _id(value)
+
+
+def snapshot() -> dict[str, Any]:
     """Identity of every watched attribute."""
-    found: dict[str, int] = {}
-    for name, owner in _WATCHED:
+    found: dict[str, Any] = {}
+    for name, owner in (*_WATCHED, *_layers()):
         for key, value in list(_vars(owner).items()):
             if _isinstance(value, _PLAIN) or (callable(value) and not key.startswith("__")):
-                found[f"{name}.{key}"] = _id(value)
+                found[f"{name}.{key}"] = _identity(value)
+    for key, value in list(sys.modules.items()):
+        if key != "__main__" and not key.startswith("kernelmill"):
+            found[f"sys.modules[{key!r}]"] = _id(value)
+    for number in signal.valid_signals():
+        found[f"signal handler {number}"] = str(signal.getsignal(number))
+    found["signal timers"] = str([signal.getitimer(i) for i in (0, 1, 2)])
+    found["gc.callbacks"] = [_id(c) for c in gc.callbacks]
+    found["sys.meta_path (contents)"] = [_id(f) for f in sys.meta_path]
+    found["torch.library"] = sorted(k for k in torch.library._impls if k.startswith("aten/"))
     for key in _SYS:
         found[f"sys.{key}"] = _id(getattr(sys, key))
     return found
 
 
-def replaced(before: dict[str, int], after: dict[str, int]) -> list[str]:
+def _by_compiler(name: str) -> bool:
+    """Is what the name now means a wrapper that torch's own compiler has put there?"""
+    owner, _, key = name.rpartition(".")
+    value = _vars(dict(_WATCHED).get(owner, types)).get(key)
+    code = getattr(value, "__code__", None)
+    folder = os.path.dirname(torch.__file__)
+    return code is not None and code.co_filename.startswith(
+        (f"{folder}/_dynamo", f"{folder}/fx", f"{folder}/_inductor", f"{folder}/_functorch")
+    )
+
+
+def replaced(before: dict[str, Any], after: dict[str, Any]) -> list[str]:
     """Names that were there before and now mean something else, or are gone."""
-    return sorted(k for k, v in before.items() if after.get(k) != v and k not in _LAZY)
+    changed = [k for k, v in before.items() if after.get(k) != v and k not in _LAZY]
+    return sorted(k for k in changed if not _by_compiler(k))
 
 
 def global_state() -> dict[str, str]:
@@ -102,6 +138,15 @@ def global_state() -> dict[str, str]:
         "default_device": torch.get_default_device,
         "affinity": lambda: sorted(os.sched_getaffinity(0)),
         "recursion": sys.getrecursionlimit,
+        "function_modes": torch._C._len_torch_function_stack,
+        "dispatch_modes": torch._C._len_torch_dispatch_stack,
+        "collector": gc.isenabled,
+        "rounding": lambda: ctypes.CDLL(None).fegetround(),
+        "environment": lambda: sorted(
+            f"{k}={v}"
+            for k, v in os.environ.items()
+            if k.startswith(("LD_", "PYTHON", "OMP_", "MKL_", "KMP_", "GOMP_", "MALLOC_"))
+        ),
     }
     state = {}
     for name, read in readers.items():
@@ -156,8 +201,9 @@ class Watch:
         "os.listdir": "file_access",
         "os.scandir": "file_access",
     }
-    _ALLOWED_ROOTS = ("/proc/self/", "/proc/cpuinfo", "/proc/meminfo", "/sys/", "/dev/null", "/usr/",
-                      "/lib")  # fmt: skip
+    _ALLOWED_ROOTS = (
+        "/proc/self/", "/proc/cpuinfo", "/proc/meminfo", "/sys/", "/dev/null", "/usr/", "/lib",
+    )  # fmt: skip
 
     def __init__(self, prefix: str, alarm: int):
         self.prefix, self.alarm = prefix, alarm
@@ -169,8 +215,15 @@ class Watch:
         local = threading.local()
         events, in_call_events, prefix = dict(self._EVENTS), dict(self._IN_CALL), self.prefix
         getframe, attribute = _getframe, "tb_frame"
+        seen, alarm, write = self.seen, self.alarm, _write
+
+        def report(code: str, text: str) -> None:
+            if code not in seen:
+                seen.add(code)
+                write(alarm, f"{code} {text[:300]}\n".encode())
+
         readable = (prefix, "/tmp", sys.prefix, sys.base_prefix, *self._ALLOWED_ROOTS)
-        helpers = ("inspect.py", "traceback.py", "logging/__init__.py", "warnings.py")
+        helpers = ("/inspect.py", "/traceback.py")
 
         compilers = ("/torch/_inductor/", "/torch/utils/cpp_extension", "/kernelmill/backends/",
                      "/triton/")  # fmt: skip
@@ -218,16 +271,11 @@ class Watch:
                         if full.startswith(readable) and not full.startswith("/proc/self/fd"):
                             return
                     code = code if self.in_call else "sandbox_violation"
-                self.report(code, f"{event} {args[:1]!r}")
+                report(code, f"{event} {args[:1]!r}")
             finally:
                 local.busy = False
 
         sys.addaudithook(hook)
-
-    def report(self, code: str, text: str) -> None:
-        if code not in self.seen:
-            self.seen.add(code)
-            _write(self.alarm, f"{code} {text[:300]}\n".encode())
 
 
 class Tracer:

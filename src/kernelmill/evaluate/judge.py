@@ -60,7 +60,7 @@ class Judge:
         ... def get_inputs():
         ...     return [torch.randn(4, 33)]
         ... '''
-        >>> wrong = text.replace("class Model", "class ModelNew").replace("softmax(x, -1)", "relu(x)")
+        >>> wrong = text.replace("Model", "ModelNew").replace("softmax(x, -1)", "relu(x)")
         >>> with Judge(Settings(timing=False)) as judge:
         ...     answer = judge.evaluate(Task("softmax", text), Candidate(wrong))
         >>> answer.status, answer.reasons[0].code
@@ -76,7 +76,7 @@ class Judge:
                 f"{self.why_not_stronger}"
             )
         self.threads = self.settings.threads or len(os.sched_getaffinity(0))
-        self.seed = secrets.randbits(31) if self.settings.seed is None else self.settings.seed
+        self.seed = secrets.randbits(62) if self.settings.seed is None else self.settings.seed
         self.zygote = Zygote(self.threads)
         self.zygote.start()
         self.sessions: dict[str, TaskSession] = {}
@@ -131,9 +131,7 @@ class Judge:
         """
         return self.session(task).report()
 
-    def evaluate(
-        self, task: Task, candidate: Candidate, timing: bool | None = None
-    ) -> Evaluation:
+    def evaluate(self, task: Task, candidate: Candidate, timing: bool | None = None) -> Evaluation:
         """All stages for one candidate. Its faults are in the answer, never an exception.
 
         Raises:

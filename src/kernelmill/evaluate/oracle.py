@@ -25,7 +25,6 @@ FLOORS = {
 SMALL_CASE = 1 << 20
 BIG_CASE = 96 << 20
 HUGE_CASE = 512 << 20
-_SMALL_CHANGES = ("last tenth", "middle column", "last column")
 
 
 def _double(value: Any) -> Any:
@@ -90,6 +89,9 @@ class Oracle:
         size = sum(t.numel() * t.element_size() for t in [*tensors_in(inputs), *found])
         weights = sum(t.numel() * t.element_size() for t in state.values())
         self.case_bytes = size + weights
+        self.integer_outputs = any(not _is_float(t) for t in found)
+        modal = (torch.nn.modules.batchnorm._NormBase, torch.nn.modules.dropout._DropoutNd)
+        self.has_modes = any(isinstance(m, modal) for m in model.modules())
         if self.case_bytes < SMALL_CASE:
             torch.set_num_threads(1)
         return {
@@ -97,6 +99,8 @@ class Oracle:
                       for k, v in state.items() if isinstance(v, torch.Tensor)],
             "parameters": [k for k, _ in model.named_parameters()],
             "outputs": [["", list(t.shape), str(t.dtype).removeprefix("torch.")] for t in found],
+            "inputs": [["", list(t.shape), str(t.dtype).removeprefix("torch.")]
+                       for t in tensors_in(inputs)],
             "structure": "tensor" if isinstance(outputs, torch.Tensor)
             else "list" if isinstance(outputs, list) else "tuple",
             "groups": program.groups,
@@ -120,10 +124,15 @@ class Oracle:
             many = sum(isinstance(x, torch.Tensor) for x in inputs)
             names = list(variants.VARIANTS)
             if self.case_bytes > BIG_CASE:
-                names = ["negated", "times 32", "plus 300", "last tenth", "filled"]
+                names = ["negated", "times 32", "plus 300", "same", "last tenth", "filled"]
+            if self.integer_outputs:
+                names = [n for n in names if n not in variants.TIES]
             for i, name in enumerate(names):
-                state = "random" if i % 3 else "initial"
-                cases.append([name, 0, {}, name, state, 100 + (0 if name in _SMALL_CHANGES else i)])
+                small = name in variants.SMALL_CHANGES
+                state = "random" if small or i % 3 else "initial"
+                cases.append([name, 0, {}, name, state, 100 + (0 if small else i)])
+            if self.has_modes:
+                cases.append(["eval mode", 0, {}, None, "random", 150])
             if 1 < many <= 6 and self.case_bytes <= BIG_CASE:
                 for i, value in enumerate(inputs):
                     if isinstance(value, torch.Tensor):
@@ -167,6 +176,7 @@ class Oracle:
         seed: int,
         call_seed: int,
         backward: bool,
+        training: bool = True,
     ) -> dict[str, Any]:
         """Inputs, weights and what the reference makes of them, in its own dtype and float64."""
         program = self._program(overrides)
@@ -179,6 +189,7 @@ class Oracle:
             generator = torch.Generator().manual_seed(seed)
             model.load_state_dict(variants.randomise_state(initial, generator))
         weights = {k: v.detach().clone() for k, v in model.state_dict().items()}
+        model.train(training and model.training)
         if overrides and not self._is_told(program, inputs, weights, call_seed):
             return {"dropped": "the size is baked into the model, not given to it"}
         wide = self._wide(model, inputs, call_seed, backward)
@@ -206,6 +217,21 @@ class Oracle:
         }
         case |= self._answers(narrow, narrow_grads, wide)
         return case
+
+    def inputs(self, seed: int) -> dict[str, Any]:
+        """Fresh inputs without their answer."""
+        return {"inputs": self.program.make_inputs(seed)}
+
+    def answer(self, inputs: list[Any], state: dict, call_seed: int, backward: bool) -> dict:
+        """What the reference makes of given inputs and weights."""
+        model = self.program.make_model(self.seed)
+        model.load_state_dict(state)
+        wide = self._wide(model, inputs, call_seed, backward)
+        given = [_clone(x) for x in inputs]
+        if backward:
+            _require_grad(inputs, given)
+        narrow, grads, cotangents = self._run(model, given, call_seed, backward, None)
+        return self._answers(narrow, grads, wide) | {"cotangents": cotangents}
 
     def _is_told(self, program, inputs, weights, seed) -> bool:
         """Is another size passed by arguments alone? Then the unchanged class, with the new

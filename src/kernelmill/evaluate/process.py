@@ -345,9 +345,11 @@ class WorkerProcess:
             )
         if "ok" in reply:
             return reply["ok"]
+        evidence = reply.get("evidence")
         raise Refused(
-            str(reply.get("refused")), str(reply.get("message")), dict(reply.get("evidence") or {})
-        )
+            str(reply.get("refused")), str(reply.get("message")),
+            evidence if isinstance(evidence, dict) else {},
+        )  # fmt: skip
 
     def request(self, op: str, *, seconds: float, max_bytes: int = 1 << 36, **args: Any) -> Any:
         """Send a command and return its result.
@@ -378,6 +380,24 @@ class WorkerProcess:
     def processes(self) -> int:
         """Processes alive in the sandbox besides its init and the worker."""
         return max(0, len(_children(self.pid)) - 2) if self.pid else 0
+
+    def busy_share(self) -> float:
+        """CPU time that the sandbox uses while nothing is asked of it, as a share of one CPU."""
+        time.sleep(0.03)  # OpenMP's own threads spin for a few milliseconds after a region
+        before, start = self._cpu_ns(), time.perf_counter_ns()
+        time.sleep(0.03)
+        return (self._cpu_ns() - before) / (time.perf_counter_ns() - start)
+
+    def _cpu_ns(self) -> int:
+        total = 0
+        for pid in _children(self.pid) if self.pid else ():
+            try:
+                for task in os.listdir(f"/proc/{pid}/task"):
+                    with open(f"/proc/{pid}/task/{task}/schedstat") as file:
+                        total += int(file.read().split()[0])
+            except (OSError, ValueError, IndexError):
+                continue
+        return total
 
     def stop(self) -> None:
         self._signal(signal.SIGSTOP)

@@ -124,10 +124,11 @@ def _build_root(jail: Jail) -> None:
     extra += ["/sys/devices/system", *jail.readable]
     if jail.gpu:
         extra += ["/sys", "/run/nvidia-persistenced"]
+    late = [p for p in extra if p.startswith(("/tmp/", "/dev/shm/"))]  # below what is private
     for path in extra:
-        if os.path.exists(path) and not os.path.exists(root + path):
-            _bind(path, root)
-        elif os.path.isdir(path) and not os.listdir(root + path):
+        if path in late or not os.path.exists(path):
+            continue
+        if not os.path.exists(root + path) or (os.path.isdir(path) and not os.listdir(root + path)):
             _bind(path, root)
     with open(f"{root}/etc/passwd", "w") as file:
         file.write("candidate:x:65534:65534:candidate:/tmp:/bin/sh\n")
@@ -152,7 +153,11 @@ def _build_root(jail: Jail) -> None:
     size = f"size={jail.file_bytes},mode=1777"
     sc.mount("tmpfs", f"{root}/dev/shm", "tmpfs", sc.MS_NOSUID | sc.MS_NODEV, size)
     sc.mount("tmpfs", f"{root}/tmp", "tmpfs", sc.MS_NOSUID | sc.MS_NODEV, size)
-    os.makedirs(f"{root}{SCRATCH}", mode=0o777)
+    for path in late:
+        if os.path.exists(path):
+            _bind(path, root)
+            sc.set_mount_read_only(root + path)
+    os.makedirs(f"{root}{SCRATCH}", mode=0o777, exist_ok=True)
     os.chmod(f"{root}{SCRATCH}", 0o777)
     sc.pivot_root(root, f"{root}/old")
     os.chdir("/")
@@ -195,7 +200,8 @@ def _wait_and_report(child: int, fd: int) -> None:
 
 
 def _map_user(uid: int, gid: int) -> None:
-    for name, text in (("setgroups", "deny"), ("uid_map", f"{uid} {uid} 1"), ("gid_map", f"{gid} {gid} 1")):
+    maps = {"setgroups": "deny", "uid_map": f"{uid} {uid} 1", "gid_map": f"{gid} {gid} 1"}
+    for name, text in maps.items():
         with open(f"/proc/self/{name}", "w") as file:
             file.write(text)
 
@@ -293,5 +299,3 @@ def level() -> tuple[str, str]:
             return name, "; ".join(why)
         why.append(f"{name}: {problem}")
     return "limits", "; ".join(why)
-
-

@@ -10,7 +10,7 @@ import ast
 
 from kernelmill.evaluate.evaluation import Reason
 
-_KERNEL_NAMES = {"load_inline", "compile_cpp", "cpp_extension", "jit", "CDLL"}
+_KERNEL_NAMES = {"load_inline", "compile_cpp", "cpp_extension", "CDLL", "triton"}
 _HINTS = {
     "gc": "imports gc", "inspect": "imports inspect", "threading": "imports threading",
     "_thread": "imports _thread", "subprocess": "imports subprocess", "atexit": "imports atexit",
@@ -30,6 +30,19 @@ def _names(tree: ast.AST) -> set[str]:
     return found
 
 
+def calls_compiler(source: str) -> bool:
+    """Does the text itself use ``torch.compile``? Comments and strings do not count."""
+    try:
+        tree = ast.parse(source)
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return False
+    return any(
+        isinstance(node, ast.Attribute) and node.attr in ("compile", "_dynamo")
+        and isinstance(node.value, ast.Name) and node.value.id == "torch"
+        for node in ast.walk(tree)
+    )  # fmt: skip
+
+
 def screen(source: str, is_python: bool) -> tuple[list[Reason], list[Reason], bool]:
     """Reasons to refuse, hints, and whether the text claims to bring a kernel of its own.
 
@@ -37,15 +50,19 @@ def screen(source: str, is_python: bool) -> tuple[list[Reason], list[Reason], bo
         >>> screen("x = (", True)[0][0].code
         'syntax_error'
     """
+    try:
+        source.encode()
+    except UnicodeEncodeError as error:
+        return [Reason("syntax_error", f"the text is not valid Unicode: {error}")], [], False
     if not source.strip():
         return [Reason("no_model_new", "the candidate's text is empty")], [], False
     if not is_python:
         return [], [], True
     try:
         tree = ast.parse(source)
-    except (SyntaxError, ValueError, RecursionError) as error:
+    except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
         line = getattr(error, "lineno", None)
-        message = f"line {line}: {getattr(error, 'msg', error)}"
+        message = f"line {line}: {getattr(error, 'msg', None) or error or type(error).__name__}"
         return [Reason("syntax_error", message, {"line": line})], [], False
     names = _names(tree)
     defined = {node.name for node in ast.walk(tree) if isinstance(node, ast.ClassDef)}

@@ -12,18 +12,20 @@ from kernelmill.evaluate.syscalls import PR_SET_NO_NEW_PRIVS, PR_SET_SECCOMP, li
 _ARCH = {"x86_64": 0xC000003E, "aarch64": 0xC00000B7}
 _DENIED = {
     "x86_64": {
-        "ptrace": 101, "syslog": 103, "setpriority": 141, "sched_setscheduler": 144,
+        "shmget": 29, "ptrace": 101, "syslog": 103, "setpriority": 141, "sched_setscheduler": 144,
         "pivot_root": 155, "acct": 163, "mount": 165,
         "umount2": 166, "swapon": 167, "reboot": 169, "sethostname": 170, "init_module": 175,
         "delete_module": 176, "quotactl": 179, "add_key": 248, "request_key": 249, "keyctl": 250,
         "unshare": 272, "perf_event_open": 298, "name_to_handle_at": 303,
         "open_by_handle_at": 304, "setns": 308, "process_vm_readv": 310,
         "process_vm_writev": 311, "finit_module": 313, "kexec_load": 246, "bpf": 321,
-        "userfaultfd": 323, "io_uring_setup": 425, "open_tree": 428, "move_mount": 429,
+        "memfd_create": 319, "userfaultfd": 323, "io_uring_setup": 425, "open_tree": 428,
+        "move_mount": 429,
         "fsopen": 430, "fsmount": 432, "pidfd_getfd": 438, "mount_setattr": 442,
     },
     "aarch64": {
-        "ptrace": 117, "mount": 40, "umount2": 39, "pivot_root": 41, "unshare": 97, "setns": 268,
+        "shmget": 194, "memfd_create": 279, "ptrace": 117, "mount": 40, "umount2": 39,
+        "pivot_root": 41, "unshare": 97, "setns": 268,
         "bpf": 280, "perf_event_open": 241, "process_vm_readv": 270, "process_vm_writev": 271,
         "add_key": 217, "request_key": 218, "keyctl": 219, "userfaultfd": 282,
         "io_uring_setup": 425, "pidfd_getfd": 438, "mount_setattr": 442, "kexec_load": 104,

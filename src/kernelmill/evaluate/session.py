@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
 import pickle
-import random
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -15,7 +15,7 @@ from kernelmill.backends import BuildSpec, TensorSpec
 from kernelmill.evaluate import compare, wire
 from kernelmill.evaluate.evaluation import Reason
 from kernelmill.evaluate.process import Refused, WorkerDied, WorkerProcess
-from kernelmill.evaluate.variants import ADVISORY
+from kernelmill.evaluate.variants import ADVISORY, freshen, is_free
 from kernelmill.tasks import Task, TaskError
 
 KEPT_BYTES = 1 << 30
@@ -60,7 +60,8 @@ class TaskSession:
         self.kept: dict[int, dict[str, Any]] = {}
         self.kept_bytes = 0
         self.dropped: dict[int, str] = {}
-        self.timing_cases: list[dict[str, Any]] | None = None
+        self._timing: dict[str, dict[str, Any]] = {}
+        self._count = 0
         self.oracle: WorkerProcess | None = None
         self.reference: WorkerProcess | None = None
         self._report: TaskReport | None = None
@@ -87,7 +88,7 @@ class TaskSession:
                 pickle.dumps(self.task.payload)
             )  # fmt: skip
             facts = self._ask(
-                "open", task={**task_dict(self.task), "payload": payload}, seed=self.seed
+                "open", task={**task_dict(self.task), "payload": payload}, seed=self.init_seed
             )
             self.facts = facts
             planned = self._ask("plan", seeds=self.settings.seeds, shapes=SHAPES)["cases"]
@@ -95,15 +96,24 @@ class TaskSession:
         except TaskError:
             self.oracle.kill()
             raise
-        rng = random.Random(self.seed)
-        self.seeds = [rng.randrange(1 << 31) for _ in range(1024)]
         self.plan = [self._case(*row) for row in planned]
         self.args = self._ask("init_inputs", overrides={})["args"]
+
+    def derive(self, *what: Any) -> int:
+        """A seed of its own for each use: none of them, seen by a candidate, tells another."""
+        text = "|".join(map(str, (self.seed, *what)))
+        return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") >> 1
+
+    @property
+    def init_seed(self) -> int:
+        """Seed of the constructors, the reference's and the candidates'."""
+        return self.derive("init")
 
     def _case(self, name, group, overrides, variant, state, offset) -> dict[str, Any]:
         return {
             "name": name, "group": group, "overrides": overrides, "variant": variant,
-            "state": state, "seed": self.seeds[offset], "call_seed": self.seeds[offset + 512],
+            "state": state, "seed": self.derive("case", offset),
+            "call_seed": self.derive("call", offset), "training": name != "eval mode",
         }  # fmt: skip
 
     @property
@@ -113,12 +123,13 @@ class TaskSession:
             parameters=tuple(self.facts["parameters"]),
             outputs=tuple(TensorSpec(n, tuple(s), d) for n, s, d in self.facts["outputs"]),
             output_structure=self.facts["structure"],
+            inputs=tuple(TensorSpec(n, tuple(s), d) for n, s, d in self.facts["inputs"]),
         )
 
     def fetch(self, plan: dict[str, Any]) -> dict[str, Any]:
         """Inputs and answers of one planned case, with the plan's own fields."""
         case = self._ask("case", **plan, backward=self.backward)
-        advisory = plan["variant"] in ADVISORY
+        advisory = plan["variant"] in ADVISORY or not plan["training"]
         if "dropped" not in case and plan["variant"] is not None and not advisory:
             case = self._bearable(case)
         return {**plan, **case, "advisory": advisory}
@@ -164,13 +175,33 @@ class TaskSession:
             if "dropped" not in case:
                 yield case
 
-    def for_timing(self) -> list[dict[str, Any]]:
-        """Fresh plain cases with the initial weights."""
-        if self.timing_cases is None:
-            count = 4 if self.facts["bytes"] < (64 << 20) else 2
-            rows = [(f"timing {i}", 0, {}, None, "initial", 300 + i) for i in range(count)]
-            self.timing_cases = [self.fetch(self._case(*row)) for row in rows]
-        return self.timing_cases
+    def timing_base(self, copied: bool) -> dict[str, Any]:
+        """The plain case that timed inputs are made of; weights other than the initial ones
+        where the candidate could take them over."""
+        state = "random" if copied else "initial"
+        if state not in self._timing:
+            case = self.fetch(self._case("timing", 0, {}, None, state, 300))
+            case["timed_state"] = case["state"] if case["state_after"] else None
+            case["free"] = [is_free(x) for x in case["inputs"]]
+            self._timing[state] = case
+        return self._timing[state]
+
+    def fresh(self, base: dict[str, Any]) -> dict[str, Any]:
+        """Inputs for one timed call that nobody has seen before."""
+        self._count += 1
+        if any(base["free"]):
+            inputs = freshen(base["inputs"], base["free"], self._count)
+        else:
+            inputs = self._ask("inputs", seed=self.derive("timed", self._count))["inputs"]
+        return {**base, "inputs": inputs, "name": f"timed {self._count}"}
+
+    def answered(self, case: dict[str, Any]) -> dict[str, Any]:
+        """A case of `fresh` with the reference's answer."""
+        answer = self._ask(
+            "answer", inputs=case["inputs"], state=case["state"], call_seed=case["call_seed"],
+            backward=self.backward,
+        )  # fmt: skip
+        return {**case, **answer}
 
     def extra(self, count: int) -> Iterator[dict[str, Any]]:
         """More fresh plain cases, for claims that need more proof."""
@@ -194,7 +225,12 @@ class TaskSession:
                 "build_task", seconds=SETUP_S, task={**task_dict(self.task), "payload": payload}
             )
             worker.request(
-                "instance", seconds=SETUP_S, slot="a", args=self.args, kwargs={}, seed=self.seed
+                "instance",
+                seconds=SETUP_S,
+                slot="a",
+                args=self.args,
+                kwargs={},
+                seed=self.init_seed,
             )
             self.reference = worker
         return self.reference

@@ -62,9 +62,7 @@ def set_mount_read_only(path: str) -> None:
 
 
 def prctl(option: int, a: int = 0, b: int = 0, c: int = 0, d: int = 0) -> None:
-    check(
-        libc.prctl(option, ctypes.c_ulong(a), ctypes.c_ulong(b), ctypes.c_ulong(c), d), "prctl"
-    )
+    check(libc.prctl(option, ctypes.c_ulong(a), ctypes.c_ulong(b), ctypes.c_ulong(c), d), "prctl")
 
 
 def drop_capabilities() -> None:
@@ -98,9 +96,7 @@ def landlock(readable: list[str], writable: list[str]) -> None:
         fields.append(3)  # no abstract sockets and no signals to the outside
     ruleset_bytes = struct.pack(f"{len(fields)}Q", *fields)
     ruleset = check(
-        libc.syscall(
-            SYS_LANDLOCK_CREATE, ruleset_bytes, ctypes.c_size_t(len(ruleset_bytes)), 0
-        ),
+        libc.syscall(SYS_LANDLOCK_CREATE, ruleset_bytes, ctypes.c_size_t(len(ruleset_bytes)), 0),
         "landlock_create_ruleset",
     )
     for paths, access in ((readable, read_access), (writable, all_access)):

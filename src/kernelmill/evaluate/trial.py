@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import pickle
 import random
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from kernelmill import backends
 from kernelmill.evaluate import compare, wire
 from kernelmill.evaluate.evaluation import Errors, Reason, Timing
 from kernelmill.evaluate.process import Refused, WorkerDied, WorkerProcess
-from kernelmill.evaluate.screen import screen
+from kernelmill.evaluate.screen import calls_compiler, screen
 from kernelmill.evaluate.session import TaskSession
 from kernelmill.evaluate.timing import Racer, TimingFault, race, summarise
 from kernelmill.tasks import Candidate
 
 EXCESSIVE = 10.0
 FLOOR_SLACK = 6.0
+KEPT_BYTES = 64 << 20
 _ERROR_CODES = {
     "syntax_error", "no_model_new", "no_forward", "build_failed", "build_timeout", "import_failed",
     "init_failed", "runtime_error", "timeout", "memory_limit", "cpu_limit", "process_limit",
@@ -43,7 +46,7 @@ class Trial:
         self.judge, self.session, self.candidate = judge, session, candidate
         self.settings = judge.settings
         self.backend = backends.get(candidate.backend)
-        self.compiled = candidate.backend == "inductor" or "torch.compile" in candidate.source
+        self.compiled = candidate.backend == "inductor" or calls_compiler(candidate.source)
         self.worker: WorkerProcess | None = None
         self.tally = compare.Tally()
         self.warnings: list[Reason] = []
@@ -51,16 +54,16 @@ class Trial:
         self.names: dict[str, str] = {}
         self.copied = True
         self.claims_kernel = False
-        self.rng = random.Random(session.seed)
+        self.rng = random.Random(session.derive("order"))
         self.called: set[str] = set()
+        self.kept: dict[str, list[Any]] = {}
+        self.calls = 0
 
     # -- talking to the worker --------------------------------------------------------------
 
     def ask(self, op: str, seconds: float | None = None, **args: Any) -> Any:
         try:
-            return self.worker.request(
-                op, seconds=seconds or self.settings.wall_s, **args
-            )
+            return self.worker.request(op, seconds=seconds or self.settings.wall_s, **args)
         except Refused as refused:
             raise Rejected(Reason(refused.code, refused.message, refused.evidence)) from None
         except WorkerDied as died:
@@ -69,6 +72,15 @@ class Trial:
                 code = "build_timeout"
             evidence = {"output": died.output[-2000:]} if died.output else {}
             raise Rejected(Reason(code, message, evidence)) from None
+
+    @contextmanager
+    def distrust(self) -> Iterator[None]:
+        """What a worker answers may have any form: what cannot be used is a breach."""
+        try:
+            yield
+        except (KeyError, TypeError, ValueError, AttributeError, IndexError, RuntimeError) as error:
+            text = f"an answer of the candidate's process cannot be read: {error!r}"
+            raise Rejected(Reason("protocol_error", text)) from error
 
     def call(self, slot: str, case: dict[str, Any], **options: Any) -> dict[str, Any]:
         """A call of the candidate; the first on an instance may compile."""
@@ -112,9 +124,7 @@ class Trial:
             "seed": self.rng.randrange(1 << 31),
             "trace": not self.compiled and self.candidate.backend != "triton",
         }
-        self.worker = self.judge.spawn(
-            "worker", options, gpu=self.backend.device != "cpu"
-        )
+        self.worker = self.judge.spawn("worker", options, gpu=self.backend.device != "cpu")
         spec = wire.Pickled(pickle.dumps(pickle.dumps(self.session.spec)))
         report = self.ask(
             "build", self.settings.build_s, source=self.candidate.source,
@@ -127,9 +137,10 @@ class Trial:
         """A ``ModelNew``; its state is matched with the reference's by name or order."""
         reply = self.ask(
             "instance", self.settings.build_s, slot=slot,
-            args=self.session.init_inputs(overrides), kwargs={}, seed=self.session.seed,
+            args=self.session.init_inputs(overrides), kwargs={}, seed=self.session.init_seed,
         )  # fmt: skip
-        own = [k for k in reply["state"]]
+        with self.distrust():
+            own = list(reply["state"])
         wanted = [row[0] for row in self.session.facts["state"]]
         if set(own) == set(wanted):
             self.names = {}
@@ -138,42 +149,37 @@ class Trial:
 
     def correctness(self) -> None:
         self.stage = "correctness"
-        session = self.session
-        cases = session.cases()
+        cases = self.session.cases()
         first = next(cases)
         self.match_state(first)
-        self.judge_case(first, "a", trace=True)
-        # the same inputs again, by the other entry: the answer must be right again
-        again = self.judge_case(first, "a", entry="forward", rename={
-            "wrong_values": "not_repeatable"})  # fmt: skip
-        del again
+        self.judge_case(first, "a", trace=not self.compiled)
+        self.judge_case(first, "a", rename={"wrong_values": "not_repeatable"})
+        self.judge_case(first, "a", entry="forward", rename={"wrong_values": "entry_mismatch"})
         self.recheck()
-        entries = ["call", "forward"]
-        for number, case in enumerate(cases):
-            if case["state"] == "random" and not self.copied:
-                continue
+        rest = [c for c in cases if self.copied or c["state"] != "random"]
+        traced = {self.rng.randrange(len(rest)) for _ in range(2)} if rest else set()
+        shapes = 0
+        for number, case in enumerate(rest):
             if case["overrides"]:
-                if self.compiled and case is not first and number % 2:
-                    continue
-                self.other_shape(case)
+                shapes += 1
+                if not (self.compiled and shapes > 1):  # a shape costs a compilation there
+                    self.other_shape(case)
                 continue
-            entry = entries[self.rng.randrange(2)]
-            rename = {}
-            if entry == "forward":
-                rename["wrong_values"] = "wrong_values"
-            self.judge_case(case, "a", entry=entry, reuse=case["variant"] != "strided")
-            if number in (2, 7):
-                self.recheck()
+            self.judge_case(
+                case, "a", entry=self.rng.choice(("call", "forward")),
+                reuse=case["variant"] != "strided",
+                trace=number in traced and not self.compiled,
+            )  # fmt: skip
         self.recheck()
-        if not self.compiled and not session.backward:
+        if not self.compiled and not self.session.backward:
             self.judge_case(first, "a", grad=True)
         self.instance("b", {})
-        self.judge_case(first, "b", rename={"wrong_values": "instance_mismatch"})
+        other = next((c for c in rest if c["variant"] is None and not c["overrides"]), first)
+        self.judge_case(other, "b", rename={"wrong_values": "instance_mismatch"})
         self.ask("drop", slot="b")
-        if session.settings.policy == "strict" and self.warnings:
-            refused = [w for w in self.warnings if w.code.startswith("advisory")]
-            if refused:
-                raise Rejected(*refused)
+        refused = [w for w in self.warnings if w.code.startswith("advisory")]
+        if refused and self.settings.policy == "strict":
+            raise Rejected(*refused)
 
     def match_state(self, case: dict[str, Any]) -> None:
         """Copy the reference's weights; where they do not fit, both sides were constructed from
@@ -200,17 +206,36 @@ class Trial:
     ) -> dict[str, Any]:
         self.load(slot, case)
         where = {"case": case["name"], "seed": case["seed"]}
+        if not case["training"]:
+            options["training"] = False
+        key = self._place_to_keep(case) if not case["overrides"] else None
         try:
-            reply = self.call(slot, case, **options)
+            reply = self.call(slot, case, keep=key, **options)
         except Rejected as rejected:
             reason = rejected.reasons[0]
             if reason.code == "runtime_error" and case["variant"] == "strided":
                 self.warnings.append(
                     Reason("contiguous_only", f"refuses non-contiguous inputs: {reason.message}")
                 )
-                return {}
+                return
             text = f"{reason.message} [case: {case['name']}]"
-            raise Rejected(Reason(reason.code, text, {**reason.evidence, **where})) from None
+            reason = Reason(reason.code, text, {**reason.evidence, **where})
+            if case["advisory"] and reason.code == "runtime_error":
+                self.warnings.append(Reason("advisory_error", text, reason.evidence))
+                return
+            raise Rejected(reason) from None
+        with self.distrust():
+            self.judge_reply(case, reply, rename or {}, where)
+            if options.get("trace"):
+                self.check_policy(reply["ops"])
+            if key is not None:
+                outputs = compare.leaves(reply["outputs"])
+                self.kept[key] = [t for t in outputs if hasattr(t, "numel")]
+        self.check_alarms()
+
+    def judge_reply(
+        self, case: dict[str, Any], reply: dict[str, Any], rename: dict[str, str], where: dict
+    ) -> None:
         advisory = case["advisory"]
         reason = compare.compare_outputs(
             case, reply["outputs"], reply["grads"], self.session.task.tolerance,
@@ -218,59 +243,54 @@ class Trial:
         )  # fmt: skip
         if reason is None and not advisory:
             effects = compare.compare_effects(case, reply, self.names)
-            reason = effects[0] if effects else None
-            if reason is not None and reason.message.startswith("num_batches_tracked"):
-                self.warnings.append(reason)
-                reason = None
+            minor = [r for r in effects if "num_batches_tracked" in r.message]
+            self.warnings += minor
+            reason = next((r for r in effects if r not in minor), None)
         if reason is not None:
-            code = (rename or {}).get(reason.code, reason.code)
+            code = rename.get(reason.code, reason.code)
             if not self.copied and code == "wrong_values":
                 raise self.mismatch
             text = f"{reason.message} [case: {case['name']}]"
             reason = Reason(code, text, {**reason.evidence, **where})
-            if advisory:
-                self.warnings.append(Reason(f"advisory_{code}", text, reason.evidence))
-            else:
+            if not advisory:
                 raise Rejected(reason)
-        if options.get("trace"):
-            self.check_policy(case, reply["ops"])
-        self.kept_now = compare.leaves(reply["outputs"])
-        self.history = (getattr(self, "history", []) + [self.kept_now])[-3:]
-        self.check_alarms()
-        return reply
+            self.warnings.append(Reason(f"advisory_{code}", text, reason.evidence))
+
+    def _place_to_keep(self, case: dict[str, Any]) -> str:
+        """Under which name the worker keeps this call's output: the first ones to the end, then
+        the same few places again and again, as memory allows."""
+        size = sum(x.numel() * 4 for x in case["expected"] if hasattr(x, "numel"))
+        places = max(3, min(16, KEPT_BYTES // max(1, size)))
+        self.calls += 1
+        return str(self.calls if self.calls < places else 2 + self.calls % (places - 2))
 
     def recheck(self) -> None:
         """Earlier outputs must still be what they were when they were returned."""
-        kept = self.ask("recheck")["kept"]
-        history = getattr(self, "history", [])
-        for was, now in zip(history[::-1], kept[::-1], strict=False):
-            tensors = [t for t in was if hasattr(t, "numel")]
-            for i, (a, b) in enumerate(zip(tensors, now, strict=False)):
-                if any(alias[0] == i for alias in self.session.case(0)["aliases"]):
-                    continue
-                if a.shape != b.shape or wire.tensor_bytes(a) != wire.tensor_bytes(b):
-                    raise Rejected(
-                        Reason(
-                            "output_overwritten",
-                            f"output {i} changed after it had been returned: it is written late or "
-                            "its memory is used again",
+        kept = self.ask("recheck")
+        shared = {alias[0] for alias in self.session.case(0)["aliases"]}
+        with self.distrust():
+            for key, was in self.kept.items():
+                for i, (a, b) in enumerate(zip(was, kept["kept"][key], strict=True)):
+                    if i in shared:
+                        continue
+                    if a.shape != b.shape or wire.tensor_bytes(a) != wire.tensor_bytes(b):
+                        raise Rejected(
+                            Reason(
+                                "output_overwritten",
+                                f"output {i} changed after it had been returned: it is written "
+                                "late or its memory is used again",
+                            )
                         )
-                    )
-        self.ask("forget")
-        self.history = []
 
     def other_shape(self, case: dict[str, Any]) -> None:
-        self.ask("forget")
-        self.history = []
         self.instance("s", case["overrides"])
         self.judge_case(case, "s")
         self.ask("drop", slot="s")
         self.called.discard("s")
-        self.history = []
 
-    def check_policy(self, case: dict[str, Any], ops: list[list[Any]]) -> None:
+    def check_policy(self, ops: list[list[Any]]) -> None:
         """Who did the computing: the candidate's kernel, or the framework?"""
-        if not self.claims_kernel or self.compiled or self.candidate.backend == "triton":
+        if not self.claims_kernel:
             return
         theirs = self.session.reference_ops()
         if not theirs:
@@ -286,9 +306,10 @@ class Trial:
         if covered == len(theirs):
             raise Rejected(
                 Reason(
-                    "no_kernel" if len(left) == 0 else "decoy_kernel",
+                    "no_kernel" if not left else "decoy_kernel",
                     "the candidate claims a kernel of its own, but every operator of the "
-                    f"reference ({', '.join(n for n, _ in theirs[:6])}) still runs in the framework",
+                    f"reference ({', '.join(n for n, _ in theirs[:6])}) still runs in the "
+                    "framework",
                     {"operators": mine[:50]},
                 )
             )
@@ -316,6 +337,10 @@ class Trial:
 
     def check_report(self, report: dict[str, Any]) -> None:
         self.check_alarms()
+        with self.distrust():
+            self.judge_report(report)
+
+    def judge_report(self, report: dict[str, Any]) -> None:
         if report["patched"]:
             names = ", ".join(report["patched"][:5])
             raise Rejected(
@@ -330,18 +355,18 @@ class Trial:
                 Reason("global_state", f"the candidate changed process-wide state: {text}", state)
             )
         if report["swallowed"]:
-            raise Rejected(
-                Reason(
-                    "swallowed_exception",
-                    f"an exception was raised and caught in the candidate: {report['swallowed'][0]}",
-                    {"exceptions": report["swallowed"]},
-                )
+            reason = Reason(
+                "swallowed_exception",
+                f"an exception was raised and caught in the candidate: {report['swallowed'][0]}",
+                {"exceptions": report["swallowed"]},
             )
+            if self.stage != "build":
+                raise Rejected(reason)
         if report["flushes_denormals"]:
             self.warnings.append(
                 Reason("flushes_denormals", "the candidate switched on flush-to-zero")
             )
-        if report["threads"] > 0 and not self.compiled:
+        if report["threads"] > 0:
             raise Rejected(
                 Reason("threads_left", f"{report['threads']} Python threads are still running")
             )
@@ -350,8 +375,16 @@ class Trial:
         self.stage = "probes"
         self.check_report(self.ask("report"))
         left = self.worker.processes()
-        if left and not self.compiled:
+        if left:
             raise Rejected(Reason("processes_left", f"{left} processes are still running"))
+        busy = self.worker.busy_share()
+        if busy > 0.3:
+            raise Rejected(
+                Reason(
+                    "threads_left",
+                    f"the process uses {busy:.0%} of a CPU although no call is running",
+                )
+            )
 
     def timing(self) -> Timing | None:
         self.stage = "timing"
@@ -373,20 +406,18 @@ class Trial:
         self.check_report(self.ask("report"))
         return timing
 
-    def prepare_race(self) -> Racer:
+    def prepare_race(self, base: dict[str, Any]) -> Racer:
         self.ask("forget")
-        case = self.session.for_timing()[0]
-        self.load("a", case)
-        self.ask(
-            "warm", self.settings.build_s, slot="a", inputs=case["inputs"], budget_s=0.05
-        )
-        self.load("a", case)
+        self.load("a", base)
+        self.ask("warm", self.settings.build_s, slot="a", inputs=base["inputs"], budget_s=0.05)
+        self.load("a", base)
         return Racer(self.worker, "a")
 
     def check_timed(self, case: dict[str, Any], reply: dict[str, Any]) -> tuple[str, str] | None:
-        reason = compare.compare_outputs(
-            case, reply["outputs"], reply.get("grads"), self.session.task.tolerance, None
-        )
+        with self.distrust():
+            reason = compare.compare_outputs(
+                case, reply["outputs"], reply["grads"], self.session.task.tolerance, None
+            )
         if reason is None:
             return None
         return "timing_wrong_values", f"a timed call was wrong: {reason.message}"
@@ -422,22 +453,29 @@ def _is_native(candidate: Candidate) -> bool:
 
 
 def race_trials(trials: list[Trial], session: TaskSession, settings: Any) -> list[Timing]:
-    """Time the reference and all trials in turn."""
+    """Time the reference and all trials in turn, on the same inputs, each seen once."""
     reference = session.reference_racer()
-    cases = session.for_timing()
-    reference.request("load_state", seconds=settings.wall_s, slot="a", state=cases[0]["state"])
-    reference.request(
-        "warm", seconds=settings.build_s, slot="a", inputs=cases[0]["inputs"], budget_s=0.05
-    )
-    racers = [Racer(reference, "a"), *(t.prepare_race() for t in trials)]
+    base = session.timing_base(all(t.copied for t in trials))
+    for op, args in (
+        ("load_state", {"state": base["state"]}),
+        ("warm", {"inputs": base["inputs"], "budget_s": 0.05}),
+        ("load_state", {"state": base["state"]}),
+    ):
+        reference.request(op, seconds=settings.build_s, slot="a", **args)
+    racers = [Racer(reference, "a"), *(t.prepare_race(base) for t in trials)]
+    answers: dict[str, dict[str, Any]] = {}
 
     def check(index: int, case: dict[str, Any], reply: dict[str, Any]) -> Any:
-        return None if index == 0 else trials[index - 1].check_timed(case, reply)
+        if case["name"] not in answers:
+            answers.clear()
+            answers[case["name"]] = session.answered(case)
+        return trials[index - 1].check_timed(answers[case["name"]], reply)
 
     try:
         race(
-            racers, cases, check, runs=settings.runs, seconds=settings.min_time_s,
-            wall_s=settings.wall_s, rng=random.Random(session.seed),
+            racers, lambda: session.fresh(base), check, runs=settings.runs,
+            seconds=settings.min_time_s, wall_s=settings.wall_s,
+            rng=random.Random(session.derive("race")),
         )  # fmt: skip
     except TimingFault as fault:
         raise Rejected(Reason(fault.code, fault.message, {"racer": fault.index})) from None

@@ -48,8 +48,10 @@ def _each(change: Callable[[torch.Tensor], torch.Tensor]) -> Callable:
 
 def _keep(old: torch.Tensor, new: torch.Tensor) -> torch.Tensor:
     """dtype, strides and need for a gradient of ``old``, values of ``new``."""
-    result = torch.empty_strided(old.shape, old.stride(), dtype=old.dtype) if _dense(old) else (
-        torch.empty(old.shape, dtype=old.dtype)
+    result = (
+        torch.empty_strided(old.shape, old.stride(), dtype=old.dtype)
+        if _dense(old)
+        else (torch.empty(old.shape, dtype=old.dtype))
     )
     result.copy_(new)
     return result.requires_grad_(old.requires_grad)
@@ -74,6 +76,19 @@ def _centred(x: torch.Tensor) -> torch.Tensor:
     return (x - used.mean()) * 2
 
 
+def _at(*places: slice | int | tuple) -> Callable[[torch.Tensor], torch.Tensor]:
+    """Change only one region: what is there is negated and moved."""
+
+    def change(x: torch.Tensor) -> torch.Tensor:
+        x = x.clone()
+        for place in places:
+            part = x[place]
+            x[place] = torch.where(part != 0, 0.75 - part, part)
+        return x
+
+    return change
+
+
 def _tail(x: torch.Tensor) -> torch.Tensor:
     x = x.clone()
     flat = x.reshape(-1)
@@ -82,21 +97,28 @@ def _tail(x: torch.Tensor) -> torch.Tensor:
     return flat.reshape(x.shape)
 
 
-def _column(x: torch.Tensor) -> torch.Tensor:
-    x = x.clone()
+def _middle_rows(x: torch.Tensor) -> torch.Tensor:
     if x.dim() == 0:
-        return x + 1
-    middle = x.shape[-1] // 2
-    x[..., middle] = torch.where(x[..., middle] != 0, x[..., middle] + 1, x[..., middle])
-    return x
+        return -x
+    third = x.shape[0] // 3
+    return _at(slice(third, max(third + 1, 2 * third)))(x)
 
 
-def _last_column(x: torch.Tensor) -> torch.Tensor:
-    x = x.clone()
+def _late_columns(x: torch.Tensor) -> torch.Tensor:
     if x.dim() == 0:
-        return x * 2
-    x[..., -1] = x[..., -1] * 3
-    return x
+        return -x
+    return _at((..., slice(-max(1, x.shape[-1] // 10), None)))(x)
+
+
+def _middle_column(x: torch.Tensor) -> torch.Tensor:
+    return _at((..., x.shape[-1] // 2))(x) if x.dim() else -x
+
+
+def _one_element(x: torch.Tensor) -> torch.Tensor:
+    flat = x.clone().reshape(-1)
+    spot = (2 * flat.numel()) // 3
+    flat[spot] = flat[spot] * -3 + 1
+    return flat.reshape(x.shape)
 
 
 def _constant(inputs: Inputs, generator: torch.Generator) -> Inputs | None:
@@ -150,6 +172,23 @@ def _nonfinite(inputs: Inputs, generator: torch.Generator) -> Inputs | None:
     return done
 
 
+def _numbers(inputs: Inputs, generator: torch.Generator) -> Inputs | None:
+    """Python floats among the inputs take other values."""
+    if not any(type(x) is float for x in inputs):
+        return None
+    return [x * 1.25 if type(x) is float else x for x in inputs]
+
+
+def freshen(inputs: Inputs, free: list[bool], number: int) -> Inputs:
+    """The same inputs with every float tensor marked ``free`` scaled by a factor near one:
+    content that was never there before, at the cost of one pass."""
+    factor = 1.0 + (1 + number % 4093) * 2.0**-14
+    return [
+        (x.detach() * factor).requires_grad_(x.requires_grad) if is_ else x
+        for x, is_ in zip(inputs, free, strict=True)
+    ]
+
+
 def _strided(inputs: Inputs, generator: torch.Generator) -> Inputs | None:
     """The same values behind other strides (the two last axes swapped in memory)."""
     done, changed = [], False
@@ -168,9 +207,13 @@ VARIANTS: dict[str, Callable[[Inputs, torch.Generator], Inputs | None]] = {
     "times 32": _each(lambda x: x * 32),
     "times 1e-3": _each(lambda x: x * 1e-3),
     "plus 300": _nonzero(lambda x: x + 300),
+    "same": lambda inputs, generator: list(inputs),
     "last tenth": _each(_tail),
-    "middle column": _each(_column),
-    "last column": _each(_last_column),
+    "middle rows": _each(_middle_rows),
+    "last columns": _each(_late_columns),
+    "middle column": _each(_middle_column),
+    "one element": _each(_one_element),
+    "numbers": _numbers,
     "constant": _constant,
     "sparse": _sparse,
     "filled": _filled,
@@ -178,6 +221,12 @@ VARIANTS: dict[str, Callable[[Inputs, torch.Generator], Inputs | None]] = {
     "denormal": _each(lambda x: x * 1e-40),
     "nonfinite": _nonfinite,
 }
+# made of one base case, judged one after the other on the same storage: what changes is little
+SMALL_CHANGES = (
+    "same", "last tenth", "middle rows", "last columns", "middle column", "one element",
+)  # fmt: skip
+# ties there make integer outputs (indices) arbitrary
+TIES = ("constant", "sparse", "denormal")
 # where a difference is reported and not refused (policy "standard")
 ADVISORY = ("denormal", "nonfinite")
 

@@ -109,7 +109,7 @@ def encode(value: Any, buffers: list[memoryview], allow_pickle: bool = False) ->
     if type(value) in (list, tuple) or isinstance(value, torch.Size):
         kind = "l" if isinstance(value, list) else "u"
         return {"k": kind, "v": [encode(v, buffers, allow_pickle) for v in value]}
-    if isinstance(value, tuple) and hasattr(value, "_fields"):
+    if isinstance(value, tuple):  # named tuples, torch.return_types
         return {"k": "u", "v": [encode(v, buffers, allow_pickle) for v in value]}
     if isinstance(value, dict) and all(isinstance(k, str) for k in value):
         return {"k": "d", "v": {k: encode(v, buffers, allow_pickle) for k, v in value.items()}}

@@ -30,9 +30,10 @@ _data_ptr, _numel, _element_size = (
     torch.Tensor.data_ptr, torch.Tensor.numel, torch.Tensor.element_size,
 )  # fmt: skip
 _untyped_storage = torch.Tensor.untyped_storage
+_is_grad_enabled = torch.is_grad_enabled
 _manual_seed, _no_grad, _enable_grad = torch.manual_seed, torch.no_grad, torch.enable_grad
 _full = torch.full
-_load_state_dict, _state_dict = torch.nn.Module.load_state_dict, torch.nn.Module.state_dict
+_state_dict = torch.nn.Module.state_dict
 _named_parameters = torch.nn.Module.named_parameters
 _type, _isinstance, _len = type, isinstance, len
 _send, _receive = wire.send, wire.receive
@@ -62,6 +63,20 @@ def leaves(value: Any) -> list[Any]:
     if _isinstance(value, dict):
         return [leaf for item in value.values() for leaf in leaves(item)]
     return [value]
+
+
+def raw_state(module: torch.nn.Module, prefix: str = "") -> dict[str, torch.Tensor]:
+    """Parameters and buffers by name, read without running anything of the module's own."""
+    found = {}
+    fields = vars(module)
+    for kind in ("_parameters", "_buffers"):
+        for name, value in fields.get(kind, {}).items():
+            if value is not None:
+                found[prefix + name] = value
+    for name, child in fields.get("_modules", {}).items():
+        if child is not None:
+            found |= raw_state(child, f"{prefix}{name}.")
+    return found
 
 
 def tensors_in(value: Any) -> list[torch.Tensor]:
@@ -151,7 +166,8 @@ class Worker:
         self.watch = integrity.Watch(self.prefix, alarm)
         self.instances: dict[str, torch.nn.Module] = {}
         self.inputs: list[Any] | None = None
-        self.kept: list[Any] = []
+        self.kept: dict[str, Any] = {}
+        self.timed: list[Any] = []
         self.flush: torch.Tensor | None = None
         self.sync = lambda: None
         self.device = torch.device("cpu")
@@ -226,7 +242,6 @@ class Worker:
     def drop(self, slot: str) -> dict[str, Any]:
         self.instances.pop(slot, None)
         self.inputs = None
-        self.kept.clear()
         gc.collect()
         return {}
 
@@ -234,7 +249,7 @@ class Worker:
         module = self.instances[slot]
         state = map_state(module, state)
         try:
-            _load_state_dict(module, state, strict=True)
+            module.load_state_dict(state)
         except Exception as error:
             raise Refusal("state_mismatch", describe_failure(error, self.prefix)) from error
         return {}
@@ -246,7 +261,8 @@ class Worker:
             leaf.to(self.device) if _isinstance(leaf, _tensor_type) else leaf for leaf in fresh
         ]
         old = self.inputs
-        if not (reuse and old is not None and _len(old) == _len(fresh)) or self.device.type != "cpu":
+        again = reuse and old is not None and _len(old) == _len(fresh)
+        if not again or self.device.type != "cpu":
             self.inputs = fresh
             return fresh
         for index, new in enumerate(fresh):
@@ -270,10 +286,14 @@ class Worker:
 
     def _run(self, module: Any, inputs: list[Any], entry: str) -> Any:
         self.watch.in_call = True
+        grad = _is_grad_enabled()
         try:
-            return module(*inputs) if entry == "call" else module.forward(*inputs)
+            output = module(*inputs) if entry == "call" else module.forward(*inputs)
         finally:
             self.watch.in_call = False
+        if _is_grad_enabled() != grad:
+            raise Refusal("global_state", "the call switched gradient recording on or off")
+        return output
 
     def call(
         self,
@@ -285,14 +305,18 @@ class Worker:
         grad: bool = False,
         poison: list[int] = (),
         trace: bool = False,
+        training: bool = True,
+        keep: str | None = None,
         cotangents: list[torch.Tensor] | None = None,
     ) -> dict[str, Any]:
         """One call: the outputs as they are at return, what became of inputs and state."""
         module = self.instances[slot]
         inputs = self._place_inputs(inputs, reuse)
         originals = [bytes(wire.tensor_bytes(t)) for t in tensors_in(inputs)]
-        state = {k: wire.tensor_bytes(v).tobytes() for k, v in _state_dict(module).items()}
+        state = {k: wire.tensor_bytes(v).tobytes() for k, v in raw_state(module).items()}
         self._poison(poison)
+        if not training:
+            module.eval()
         _manual_seed(seed)
         tracer, ops = integrity.Tracer(self.prefix), OpTrace()
         try:
@@ -306,9 +330,14 @@ class Worker:
                 else:
                     output = self._run(module, inputs, entry)
             self.sync()
+        except Refusal:
+            raise
         except BaseException as error:
             text = describe_failure(error, self.prefix)
             raise Refusal(classify(error, "runtime_error"), text, call=entry) from error
+        finally:
+            if not training:
+                module.train()
         check_types(output)
         reply: dict[str, Any] = {"outputs": output}
         reply["grads"] = self._backward(module, inputs, output, cotangents)
@@ -318,23 +347,23 @@ class Worker:
             if not _equal_bytes(t, b)
         ]  # fmt: skip
         reply["inputs_after"] = {str(i): given[i].detach() for i in changed}
-        after = _state_dict(module)
+        after = raw_state(module)
         reply["state_after"] = {
             k: v for k, v in after.items() if state.get(k) != wire.tensor_bytes(v).tobytes()
         }
         reply["aliases"] = _aliases(output, given, list(after.values()))
         reply["ops"] = ops.ops
         self.swallowed += tracer.caught
-        self.kept = (self.kept + [output])[-3:]
+        if keep is not None:
+            self.kept[keep] = output
         return reply
 
     def _backward(self, module, inputs, output, cotangents) -> dict[str, Any] | None:
         if cotangents is None:
             return None
         outputs = [t for t in tensors_in(output) if t.is_floating_point() or t.is_complex()]
-        pairs = [
-            (o, c.to(o.device)) for o, c in zip(outputs, cotangents, strict=False) if o.requires_grad
-        ]
+        matched = zip(outputs, cotangents, strict=False)
+        pairs = [(o, c.to(o.device)) for o, c in matched if o.requires_grad]
         names = [(f"input {i}", t) for i, t in enumerate(tensors_in(inputs)) if t.requires_grad]
         names += [(k, p) for k, p in _named_parameters(module) if p.requires_grad]
         if not pairs or not names:
@@ -351,14 +380,23 @@ class Worker:
         return {name: g for (name, _), g in zip(names, grads, strict=True)}
 
     def recheck(self) -> dict[str, Any]:
-        """The outputs of the last calls once more, as they are now."""
+        """The outputs that were kept, as they are now."""
         self.sync()
-        return {"kept": [[t.detach() for t in tensors_in(o)] for o in self.kept]}
+        return {"kept": {k: [t.detach() for t in tensors_in(o)] for k, o in self.kept.items()}}
 
     def forget(self) -> dict[str, Any]:
+        """Let go of kept outputs and of the inputs whose storage is used again."""
         self.kept.clear()
+        self.timed.clear()
         self.inputs = None
         return {}
+
+    def timed_output(self, index: int) -> dict[str, Any]:
+        """Outputs of one of the last timed calls; the judge chooses after they are done."""
+        output, grads = self.timed[index]
+        self.timed = []
+        check_types(output)
+        return {"outputs": output, "grads": grads}
 
     def report(self) -> dict[str, Any]:
         """What the process looks like now, beside what it was before the candidate came."""
@@ -409,7 +447,7 @@ def _aliases(output: Any, inputs: list[torch.Tensor], state: list[torch.Tensor])
             if _numel(owner) and _untyped_storage(owner).data_ptr() == pointer:
                 found.append([i, kind, j])
         for j in range(i):
-            if _numel(outputs[j]) and _untyped_storage(outputs[j]).data_ptr() == pointer:
+            if _numel(outputs[j]) and _data_ptr(outputs[j]) == _data_ptr(leaf):
                 found.append([i, "output", j])
     return found
 
@@ -433,12 +471,13 @@ def _timed(worker: Worker, connection: socket.socket, args: dict[str, Any]) -> d
         worker.load_state(args["slot"], args["state"])
     cotangents = args.get("cotangents")
     _manual_seed(args["seed"])
-    if worker.flush is None or _numel(worker.flush) * 4 != args["flush"]:
+    if args["flush"] and (worker.flush is None or _numel(worker.flush) * 4 != args["flush"]):
         worker.flush = torch.zeros(max(1, args["flush"] // 4))
     mode = _no_grad() if cotangents is None else _enable_grad()
-    failed = None
+    failed = grads = None
     with mode:
-        worker.flush.add_(1.0)
+        if args["flush"]:
+            worker.flush.add_(1.0)
         worker.sync()
         connection.sendall(b"S")
         start = _clock()
@@ -452,17 +491,11 @@ def _timed(worker: Worker, connection: socket.socket, args: dict[str, Any]) -> d
         end = _clock()
         connection.sendall(b"D")
     if failed is not None:
+        code = failed.code if isinstance(failed, Refusal) else classify(failed, "runtime_error")
         text = describe_failure(failed, worker.prefix)
-        return {"refused": classify(failed, "runtime_error"), "message": text, "evidence": {}}
-    reply: dict[str, Any] = {"ns": end - start}
-    if args["verify"]:
-        try:
-            check_types(output)
-        except Refusal as refusal:
-            return {"refused": refusal.code, "message": refusal.message, "evidence": {}}
-        reply["outputs"] = output
-        reply["grads"] = grads if cotangents is not None else None
-    return {"ok": reply}
+        return {"refused": code, "message": text, "evidence": {}}
+    worker.timed = [*worker.timed[-3:], (output, grads)]
+    return {"ok": {"ns": end - start}}
 
 
 def serve(connection: socket.socket, alarm: int, options: dict[str, Any]) -> None:
@@ -488,7 +521,5 @@ def serve(connection: socket.socket, alarm: int, options: dict[str, Any]) -> Non
             _send(connection, reply)
         except wire.WireError as error:
             message = f"the candidate returned what is no output of a task: {error}"
-            _send(
-                connection,
-                {"refused": "wrong_type", "message": message, "evidence": {}, "nonce": reply["nonce"]},
-            )
+            refusal = {"refused": "wrong_type", "message": message, "evidence": {}}
+            _send(connection, refusal | {"nonce": reply["nonce"]})

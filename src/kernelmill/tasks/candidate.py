@@ -40,7 +40,7 @@ class Candidate:
     def hash(self) -> str:
         """Content hash: backend and source, trailing white space aside."""
         text = "\n".join(line.rstrip() for line in self.source.strip().splitlines())
-        return hashlib.sha256(f"{self.backend}\0{text}".encode()).hexdigest()
+        return hashlib.sha256(f"{self.backend}\0{text}".encode(errors="surrogatepass")).hexdigest()
 
     @classmethod
     def from_file(cls, path: str | Path, backend: str | None = None) -> Candidate:
@@ -51,7 +51,7 @@ class Candidate:
         """
         path = Path(path)
         try:
-            source = path.read_text(encoding="utf-8")
+            source = path.read_text(encoding="utf-8-sig")
         except (OSError, UnicodeDecodeError) as error:
             raise CandidateError(f"cannot read candidate {path}: {error}") from error
         if backend is None:
