@@ -16,9 +16,9 @@ from kernelmill.search.codegen.ir import (
     Prim,
     Program,
     Unsupported,
-    iter_prims,
 )
 from kernelmill.search.codegen.lower import TABLE, Lowering
+from kernelmill.search.codegen.nest import Nest, is_computed
 
 log = logging.getLogger(__name__)
 
@@ -195,7 +195,11 @@ class _Lower:
         tensors = [n.meta["val"] for n in node.args if isinstance(n, torch.fx.Node)]
         if len(tensors) == 2 and all(isinstance(t, torch.Tensor) for t in tensors):
             context.joint = DTYPES[torch.result_type(*tensors)]
+        before = self.b.count
         value = TABLE[name](context, *args, **kwargs)
+        for prim in list(self.b.known.values()):
+            if prim.id > before and is_computed(prim):
+                Nest([prim], [prim])
         checked = value if isinstance(value, tuple) else (value,)
         for prim, meta in zip(checked, many, strict=True):
             if prim is not None and (
@@ -218,9 +222,6 @@ class _Lower:
                 continue
             outputs.append(self._buffer(f"t{len(self.calls)}_{i}", value, layout))
         call = Call(name, tuple(args), kwargs, tuple(outputs), single)
-        for prim in iter_prims((args, kwargs)):
-            if prim.kind == "const":
-                pass
         self.calls.append(call)
         return outputs[0] if single else tuple(outputs)
 

@@ -1,0 +1,27 @@
+"""From a module with example inputs to the text of a candidate."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from kernelmill.search.codegen.fuse import partition
+from kernelmill.search.codegen.graph import capture
+from kernelmill.search.codegen.module import Assembler
+from kernelmill.search.codegen.schedule import Schedule
+
+
+def generate(module: Any, inputs: list[Any], reference: str, schedule: Schedule) -> str:
+    """Python text that defines ``ModelNew``.
+
+    Args:
+        module: the reference, as the task builds it.
+        inputs: its positional arguments; the kernels are made for their shapes.
+        reference: the source text that defines ``Model``.
+        schedule: see `Schedule`.
+
+    Raises:
+        Unsupported: there is nothing that the generator can do for this module.
+    """
+    program = capture(module, inputs)
+    parts = partition(program, fuse=schedule.fuse)
+    return Assembler(parts, schedule, bool(module.training)).text(reference)
