@@ -104,7 +104,10 @@ def test_second_derivatives_agree_with_the_reference(op, example):
 
     args = example(seed=13)
     want = {k: v.double() if k in battery.differentiable(args) else v for k, v in args.items()}
-    got, want = second(op.function, battery.leaves(args)), second(op.reference, battery.leaves(want))
+    got, want = (
+        second(op.function, battery.leaves(args)),
+        second(op.reference, battery.leaves(want)),
+    )
     for name, value in want.items():
         scale = max(value.abs().max().item(), 1.0) if value.numel() else 1.0
         torch.testing.assert_close(got[name].double(), value, rtol=0, atol=5e-4 * scale)

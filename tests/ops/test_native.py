@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import types
@@ -35,6 +36,13 @@ def test_without_the_library_everything_works_and_says_so():
     available, reason, y, names = json.loads(out)
     assert not available and "KERNELMILL_NATIVE=0" in reason and "gem" in names
     torch.testing.assert_close(torch.tensor(y), torch.full((1, 4), 2.0))
+
+
+@pytest.mark.skipif(shutil.which("g++") is None, reason="no compiler")
+@pytest.mark.skipif(os.environ.get("KERNELMILL_NATIVE") == "0", reason="switched off")
+def test_a_machine_with_a_compiler_has_the_library():
+    # An install whose C++ does not compile succeeds without the kernels: here it must not.
+    assert native_status().available, native_status().reason
 
 
 def test_importing_the_package_opens_nothing():

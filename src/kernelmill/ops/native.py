@@ -64,7 +64,12 @@ class Native:
         key = (name, self.isa)
         found = self._functions.get(key)
         if found is None:
-            found = getattr(self._library, f"kernelmill_{name}_{self.isa}")
+            try:
+                found = getattr(self._library, f"kernelmill_{name}_{self.isa}")
+            except AttributeError:
+                raise RuntimeError(
+                    f"{self.path} was built before the kernel {name!r}: install kernelmill again"
+                ) from None
             found.argtypes = argtypes
             found.restype = ctypes.c_int
             self._functions[key] = found

@@ -166,16 +166,13 @@ def register(op: Operator) -> Operator:
     tags = (torch.Tag.pt2_compliant_tag,)
     _LIBRARY.define(f"{op.name}({op.args}, str backend) -> ({returned})", tags=tags)
     _LIBRARY.define(
-        f"{op.name}_backward({grads}, {op.args}, {results}, bool[] needs, str backend) "
-        "-> Tensor[]",
+        f"{op.name}_backward({grads}, {op.args}, {results}, bool[] needs, str backend) -> Tensor[]",
         tags=tags,
     )
     _LIBRARY.impl(op.name, lambda *a: _forward(op, a), "CompositeExplicitAutograd")
     _LIBRARY.impl(f"{op.name}_backward", lambda *a: _backward(op, a), "CompositeExplicitAutograd")
     torch.library.register_fake(f"kernelmill::{op.name}", lambda *a: op.fake(*a[:-1]))
-    torch.library.register_fake(
-        f"kernelmill::{op.name}_backward", lambda *a: _fake_backward(op, a)
-    )
+    torch.library.register_fake(f"kernelmill::{op.name}_backward", lambda *a: _fake_backward(op, a))
     torch.library.register_autograd(
         f"kernelmill::{op.name}",
         _autograd_backward(op),
@@ -335,9 +332,7 @@ def interpreting() -> bool:
 def families() -> tuple[str, ...]:
     """Names of the operator families: the folders beside this file."""
     package = import_module("kernelmill.ops")
-    return tuple(
-        sorted(m.name for m in pkgutil.iter_modules(package.__path__) if m.ispkg)
-    )
+    return tuple(sorted(m.name for m in pkgutil.iter_modules(package.__path__) if m.ispkg))
 
 
 def operators() -> dict[str, Operator]:

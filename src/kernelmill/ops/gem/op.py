@@ -114,9 +114,7 @@ def _tokens(x: Tensor, dim: int | tuple[int, ...] | None) -> Tensor:
     return (x if rank == 3 else x.flatten(2)).transpose(1, 2)
 
 
-def _exponents(
-    p: Tensor | float, x: Tensor, groups: int, negative: str
-) -> tuple[Tensor, bool]:
+def _exponents(p: Tensor | float, x: Tensor, groups: int, negative: str) -> tuple[Tensor, bool]:
     """p as a tensor (groups,) and whether its gradient is wanted."""
     if negative not in NEGATIVE:
         raise ValueError(f"negative: got {negative!r}, wanted one of {', '.join(NEGATIVE)}")
@@ -228,14 +226,26 @@ EXAMPLES = (
     _example("maps_channels_last", _maps_example(2, 19, 5, 7, channels_last=True)),
     _example("abs", _maps_example(2, 16, 3, 5, negative="abs")),
     _example("shift", _maps_example(2, 16, 3, 5, negative="shift")),
-    _example("signed", lambda randn, dtype, device: {
-        "x": randn(2, 11, 18) + 0.7, "p": 1.5 + randn(3).abs(), "groups": 3,
-        "negative": "signed"}),  # fmt: skip
-    _example("fixed", lambda randn, dtype, device: {
-        "x": randn(2, 11, 33), "p": 3.0, "groups": 3}),  # fmt: skip
-    _example("near_zero", lambda randn, dtype, device: {
-        "x": randn(2, 11, 40).abs() + 0.1, "groups": 5,
-        "p": torch.tensor([0.0, 1e-5, -1e-3, 0.03, -0.2], device=device)}),  # fmt: skip
+    _example(
+        "signed",
+        lambda randn, dtype, device: {
+            "x": randn(2, 11, 18) + 0.7,
+            "p": 1.5 + randn(3).abs(),
+            "groups": 3,
+            "negative": "signed",
+        },
+    ),  # fmt: skip
+    _example(
+        "fixed", lambda randn, dtype, device: {"x": randn(2, 11, 33), "p": 3.0, "groups": 3}
+    ),  # fmt: skip
+    _example(
+        "near_zero",
+        lambda randn, dtype, device: {
+            "x": randn(2, 11, 40).abs() + 0.1,
+            "groups": 5,
+            "p": torch.tensor([0.0, 1e-5, -1e-3, 0.03, -0.2], device=device),
+        },
+    ),  # fmt: skip
     _example("vit_base", _tokens_example(64, 197, 768, 12), bench=True),
     _example("resnet50", _maps_example(32, 2048, 7, 7), bench=True),
 )
