@@ -54,15 +54,15 @@ def gem_forward(
         step = tl.sum(tl.where(valid, l - mean[None, :], 0.0), 0)
         mean += step / tl.maximum(kept, 1.0)
         top = new
-    size = tl.abs(s) if MODE == 2 else s
-    exponent = (top + tl.log2(size / kept)) / power
+    whole = tl.abs(s) if MODE == 2 else s
+    exponent = (top + tl.log2(whole / kept)) / power
     out = tl.exp2(exponent)
     rate = out / power * LN2 * (t / s - exponent)
     if MODE == 2:
-        low = (out < eps) | (size == 0)
+        low = (out < eps) | (whole == 0)
         rate = tl.where(low, 0.0, tl.where(s < 0, -rate, rate))
         out = tl.where(out < eps, eps, out)
-        out = tl.where(size == 0, 0.0, tl.where(s < 0, -out, out))
+        out = tl.where(whole == 0, 0.0, tl.where(s < 0, -out, out))
     else:
         near = in_c & (tl.abs(power) < 0.1)
         if tl.max(near.to(tl.int32), 0) > 0:
@@ -117,7 +117,7 @@ def gem_backward(
     at = b * channels + c
     power = tl.load(p + c * groups // channels, mask=in_c, other=1.0).to(tl.float32)
     pooled = tl.load(y + at, mask=in_c, other=1.0)
-    number = tl.load(kept + b).to(tl.float32) if HAS_MASK else count.to(tl.float32)
+    number = tl.load(kept + b) * 1.0 if HAS_MASK else count * 1.0
     factor = tl.load(grad + at, mask=in_c, other=0.0).to(tl.float32) / number
     if MODE == 2:
         pooled = tl.abs(pooled)
