@@ -144,7 +144,7 @@ class Emitter:
 
     def _declare(self, slab: str) -> None:
         for prim, local in self.plan.local.items():
-            kind = C_COMPUTE[prim.dtype]
+            kind = self.local_kind(prim)
             if local.axes:
                 self.put(f"{kind}* const {local.name} = ({kind}*)({slab} + {local.offset});")
             else:
@@ -174,7 +174,7 @@ class Emitter:
             slab += (max(local.extent, 1) * 8 + 63) // 64 * 64
         declare, store_back = [], []
         for stage in first.stages:
-            local, kind = plan.local[stage], C_COMPUTE[stage.dtype]
+            local, kind = plan.local[stage], self.local_kind(stage)
             where = f"({kind}*)(sl + {offsets[stage]})"
             if local.axes:
                 declare.append(f"    {kind}* const {local.name} = {where};")
@@ -203,14 +203,16 @@ class Emitter:
         ]
 
     def _join(self, stage: Prim, offset: int, slab: int, chunks: int) -> None:
-        local, kind, op = self.plan.local[stage], C_COMPUTE[stage.dtype], stage.attrs["op"]
+        local, kind, op = self.plan.local[stage], self.local_kind(stage), stage.attrs["op"]
         wide = "double" if kind == "float" and op in ("sum", "prod") else kind
+        axes = self.plan.kept(self.nest.reduced(stage))
+        divide = f" / {float(math.prod(self.plan.size[a] for a in axes))!r}" if op == "mean" else ""
         with self.block(f"for (int64_t k = 0; k < {max(local.extent, 1)}; ++k)"):
             self.put(f"{wide} t = {identity(op, stage.dtype)};")
             text = f"(({kind}*)(slabs + c * {slab}LL + {offset}))[k]"
             with self.block(f"for (int64_t c = 0; c < {chunks}; ++c)"):
                 self.put(f"{wide} x = {text};", f"t = {join(op, 't', 'x', wide)};")
-            self.put(f"{local.name}{'[k]' if local.axes else ''} = ({kind})t;")
+            self.put(f"{local.name}{'[k]' if local.axes else ''} = ({kind})(t{divide});")
 
     # -- groups
 
@@ -277,7 +279,7 @@ class Emitter:
             return
         local = self.plan.local[stage]
         target = self.memory_at(self.result[stage], stage, self.env)
-        source = self.local_at(stage, self.env)
+        source = f"({C_COMPUTE[stage.dtype]}){self.local_at(stage, self.env)}"
         with self.loops([a for a in local.axes if a in self.base_env]):
             self.put(f"{target} = {store(source, stage.dtype)};")
 
@@ -291,6 +293,11 @@ class Emitter:
             if a not in self.plan.absorbed and step
         ]
         return f"{pointer}[{' + '.join(terms) or '0'}]"
+
+    def local_kind(self, prim: Prim) -> str:
+        """C++ type of a local result. A mean stays in float64 to the end: that of equal values
+        must be the value itself."""
+        return "double" if prim.attrs.get("op") == "mean" else C_COMPUTE[prim.dtype]
 
     def local_at(self, prim: Prim, env: dict[Axis, str]) -> str:
         local = self.plan.local[prim]
@@ -341,7 +348,9 @@ class Emitter:
         nest, kind = self.nest, prim.kind
         if not fresh and prim in self.written:
             if prim in self.plan.local:
-                return self.local_at(prim, env)
+                text = self.local_at(prim, env)
+                kind = C_COMPUTE[prim.dtype]
+                return text if self.local_kind(prim) == kind else f"({kind}){text}"
             if prim in self.result and prim.kind in ("scan", "window"):
                 return load(self.memory_at(self.result[prim], prim, env), prim.dtype)
         if kind == "buffer" or (is_computed(prim) and prim not in nest.inside):
@@ -384,4 +393,4 @@ def join(op: str, a: str, b: str, kind: str) -> str:
     """``a`` joined with ``b`` in a reduction held in the C++ type ``kind``."""
     if op in ("max", "min"):
         return f"km_{op}<{kind}>({b}, {a})"
-    return f"({a} {({'sum': '+', 'prod': '*', 'any': '|', 'all': '&'})[op]} {b})"
+    return f"({a} {({'sum': '+', 'mean': '+', 'prod': '*', 'any': '|', 'all': '&'})[op]} {b})"

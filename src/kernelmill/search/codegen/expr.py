@@ -91,6 +91,11 @@ def pointwise(op: str, args: list[str], dtype: str, arg_dtype: str) -> str:
 
 def cast(text: str, source: str, dtype: str) -> str:
     kind = C_COMPUTE[dtype]
+    if dtype in ("bf16", "f16") and source in ("f32", "f64"):
+        # held in float32, but with the bits that the narrow type keeps
+        if dtype == "bf16":
+            return f"km_load(km_to_bf16((float)({text})))"
+        return f"(float)(_Float16)({text})"
     if C_COMPUTE[source] == kind:
         return text
     if dtype == "bool":
@@ -118,11 +123,10 @@ def store(text: str, dtype: str) -> str:
     return text
 
 
-# reduction -> (initial value for kind, update(acc, x))
 def identity(op: str, dtype: str) -> str:
     """The value that a reduction starts from."""
     kind = C_COMPUTE[dtype]
-    if op == "sum":
+    if op in ("sum", "mean"):
         return f"({kind})0"
     if op == "prod":
         return f"({kind})1"
@@ -136,18 +140,3 @@ def identity(op: str, dtype: str) -> str:
     bound = "lowest" if op in ("max", "argmax") else "max"
     return f"std::numeric_limits<{kind}>::{bound}()"
 
-
-def combine(op: str, a: str, b: str, dtype: str) -> str:
-    """``a`` joined with ``b``, for the reductions that are one expression."""
-    kind = C_COMPUTE[dtype]
-    if op == "sum":
-        return f"({a} + {b})"
-    if op == "prod":
-        return f"({a} * {b})"
-    if op in ("max", "min"):
-        return f"km_{op}<{kind}>({b}, {a})"
-    if op == "any":
-        return f"({a} | {b})"
-    if op == "all":
-        return f"({a} & {b})"
-    raise KeyError(op)

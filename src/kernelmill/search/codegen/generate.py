@@ -10,7 +10,14 @@ from kernelmill.search.codegen.module import Assembler
 from kernelmill.search.codegen.schedule import Schedule
 
 
-def generate(module: Any, inputs: list[Any], reference: str, schedule: Schedule) -> str:
+def generate(
+    module: Any,
+    inputs: list[Any],
+    reference: str,
+    schedule: Schedule,
+    device: str = "cpu",
+    programs: dict | None = None,
+) -> str:
     """Python text that defines ``ModelNew``.
 
     Args:
@@ -18,10 +25,16 @@ def generate(module: Any, inputs: list[Any], reference: str, schedule: Schedule)
         inputs: its positional arguments; the kernels are made for their shapes.
         reference: the source text that defines ``Model``.
         schedule: see `Schedule`.
+        device: ``cpu`` for C++ text.
+        programs: keeps captured graphs between calls for the same module and inputs.
 
     Raises:
         Unsupported: there is nothing that the generator can do for this module.
     """
-    program = capture(module, inputs)
+    programs = {} if programs is None else programs
+    key = schedule.own_depthwise
+    if key not in programs:
+        programs[key] = capture(module, inputs, own_depthwise=schedule.own_depthwise)
+    program = programs[key]
     parts = partition(program, fuse=schedule.fuse)
     return Assembler(parts, schedule, bool(module.training)).text(reference)

@@ -38,12 +38,14 @@ DTYPES = {
 KEPT = frozenset(
     "linear conv1d conv2d conv3d conv_transpose1d conv_transpose2d conv_transpose3d matmul bmm mm "
     "addmm baddbmm einsum bilinear scaled_dot_product_attention lstm gru rnn_tanh rnn_relu "
-    "embedding multi_head_attention_forward convolution dropout".split()
+    "embedding std std_mean multi_head_attention_forward convolution dropout".split()
 )
 IGNORED = ("_assert_tensor_metadata", "_assert_async", "sym_constrain_range_for_size")
 
 
-def capture(module: torch.nn.Module, inputs: list[Any]) -> Program:
+def capture(
+    module: torch.nn.Module, inputs: list[Any], own_depthwise: bool = True
+) -> Program:
     """Export ``module`` for these inputs and lower its graph.
 
     Raises:
@@ -63,7 +65,7 @@ def capture(module: torch.nn.Module, inputs: list[Any]) -> Program:
             raise
         except Exception as error:
             raise Unsupported(f"export: {type(error).__name__}: {error}") from error
-    return _Lower(exported, strides, module).program()
+    return _Lower(exported, strides, module, own_depthwise).program()
 
 
 class _Strides(torch.fx.Interpreter):
@@ -100,7 +102,8 @@ class _Strides(torch.fx.Interpreter):
 
 
 class _Lower:
-    def __init__(self, exported: Any, strides: dict[str, Any], module: torch.nn.Module):
+    def __init__(self, exported: Any, strides: dict[str, Any], module: torch.nn.Module, own):
+        self.own_depthwise = own
         self.exported = exported
         self.strides = strides
         self.module = module

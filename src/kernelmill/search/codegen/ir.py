@@ -199,6 +199,8 @@ class Builder:
             return x
         shape = [n for d, n in enumerate(x.shape) if d not in dims]
         dtype = {"argmax": "i64", "argmin": "i64", "any": "bool", "all": "bool"}.get(op, x.dtype)
+        if op == "mean" and dtype not in ("f32", "f64"):
+            raise Unsupported(f"mean of {dtype}")
         real = [d for d in dims if x.shape[d] != 1]
         if not real and op not in ("argmax", "argmin"):
             result = self.reshape(x, shape)

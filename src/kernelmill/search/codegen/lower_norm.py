@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from kernelmill.search.codegen.ir import Prim
+from kernelmill.search.codegen.ir import Prim, Unsupported
 from kernelmill.search.codegen.lower import lowers
 
 
@@ -39,7 +39,7 @@ def moments(c, x: Prim, dims, correction: float = 0.0) -> tuple[Prim, Prim, Prim
     b = c.b
     dims = [d % len(x.shape) for d in dims]
     count = math.prod(x.shape[d] for d in dims)
-    mean = b.pw("div", b.reduce("sum", x, dims, True), float(count))
+    mean = b.reduce("mean", x, dims, True)
     centred = b.pw("sub", x, mean)
     total = b.reduce("sum", b.pw("mul", centred, centred), dims, True)
     return mean, b.pw("div", total, float(max(count - correction, 0))), centred
@@ -47,20 +47,30 @@ def moments(c, x: Prim, dims, correction: float = 0.0) -> tuple[Prim, Prim, Prim
 
 @lowers("aten.var_mean.correction")
 def var_mean(c, x, dim=None, correction=None, keepdim=False):
-    return (var(c, x, dim, correction, keepdim), c.b.reshape(_mean(c, x, dim), c.shapes[1]))
-
-
-def _mean(c, x, dim):
+    variance = var(c, x, dim, correction, keepdim)
     dims = list(range(len(x.shape))) if not dim else dim
-    return moments(c, x, dims)[0]
+    mean = c.b.reshape(c.b.cast(c.b.reduce("mean", x, dims, True), c.dtype), c.shapes[1])
+    # torch's running update makes the mean NaN wherever the variance is
+    return variance, c.b.where(c.b.pw("ne", variance, variance, dtype="bool"), variance, mean)
 
 
 @lowers("aten.var.correction")
 def var(c, x, dim=None, correction=None, keepdim=False):
     dims = list(range(len(x.shape))) if not dim else dim
-    wide = c.b.cast(x, _wide(x.dtype))
-    value = moments(c, wide, dims, 1 if correction is None else correction)[1]
+    # float64, as torch does: without an eps the square of a tiny deviation must not vanish
+    value = moments(c, c.b.cast(x, "f64"), dims, 1 if correction is None else correction)[1]
     return c.b.reshape(c.b.cast(value, c.dtype), c.shapes[0])
+
+
+@lowers("aten.std.correction", "aten.std.dim", "aten.std.default")
+def std(c, x, dim=None, correction=None, keepdim=False, unbiased=True):
+    # aten.std.dim and .default carry ``unbiased`` in place of ``correction``
+    if isinstance(dim, bool) or isinstance(correction, bool):
+        raise Unsupported("std by the old signature")
+    dims = list(range(len(x.shape))) if not dim else dim
+    correction = 1 if correction is None else correction
+    value = moments(c, c.b.cast(x, "f64"), dims, correction)[1]
+    return c.b.reshape(c.b.cast(c.b.pw("sqrt", value), c.dtype), c.shapes[0])
 
 
 def _affine(c, x, weight, bias, shape):

@@ -117,10 +117,6 @@ def _dims(x: Prim, dims) -> list[int]:
     return [d % max(len(x.shape), 1) for d in ([dims] if isinstance(dims, int) else dims)]
 
 
-def _count(x: Prim, dims: Sequence[int]) -> int:
-    return math.prod(x.shape[d] for d in dims) if x.shape else 1
-
-
 @lowers("aten.sum.dim_IntList", "aten.sum.default")
 def sum_(c, x, dims=None, keepdim=False, dtype=None):
     return c.b.reduce("sum", c.b.cast(x, c.dtype), _dims(x, dims), keepdim)
@@ -129,8 +125,8 @@ def sum_(c, x, dims=None, keepdim=False, dtype=None):
 @lowers("aten.mean.dim", "aten.mean.default")
 def mean(c, x, dims=None, keepdim=False, dtype=None):
     dims = _dims(x, dims)
-    total = c.b.reduce("sum", c.b.cast(x, c.dtype), dims, keepdim)
-    return c.pw("div", total, float(_count(x, dims)))
+    wide = "f32" if c.dtype in ("bf16", "f16") else c.dtype
+    return c.b.cast(c.b.reduce("mean", c.b.cast(x, wide), dims, keepdim), c.dtype)
 
 
 @lowers("aten.prod.default")

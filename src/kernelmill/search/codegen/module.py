@@ -184,7 +184,7 @@ class Assembler:
         if isinstance(value, dict):
             items = ", ".join(f"{k!r}: {self.structure(v)}" for k, v in value.items())
             return "{" + items + "}"
-        if type(value) in (list, tuple) or isinstance(value, list):
+        if isinstance(value, list | tuple):
             items = ", ".join(self.structure(v) for v in value)
             if isinstance(value, tuple):
                 return f"({items},)" if value else "()"

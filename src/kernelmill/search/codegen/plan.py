@@ -51,7 +51,7 @@ class Plan:
             for axis in nest.dims.flat(prim):
                 self.size[axis] = axis.size
         self._merge()
-        self.parallel = self._kept(nest.parallel)
+        self.parallel = self.kept(nest.parallel)
         self.vector = self._vector()
         self.order = self._order()
         self.outer = [a for a in self.order if a in self.parallel and a is not self.vector]
@@ -86,7 +86,7 @@ class Plan:
                 result[prim] = strides(nest.dims.of(prim), steps)
         return result
 
-    def _kept(self, axes) -> frozenset[Axis]:
+    def kept(self, axes) -> frozenset[Axis]:
         return frozenset(a for a in axes if a not in self.absorbed)
 
     def _merge(self) -> None:
@@ -159,7 +159,7 @@ class Plan:
     # -- loops
 
     def domain(self, stage: Prim) -> frozenset[Axis]:
-        return self._kept(self.nest.domain(stage))
+        return self.kept(self.nest.domain(stage))
 
     def _groups(self) -> list[Group]:
         nest = self.nest
@@ -167,7 +167,7 @@ class Plan:
         for stage in nest.stages:
             phase = nest.phase[stage]
             domain = self.domain(stage)
-            reduced = self._kept(nest.reduced(stage))
+            reduced = self.kept(nest.reduced(stage))
             kind = stage.kind if stage.kind in ("scan", "window") else "loop"
             for group in groups:
                 if kind == "loop" and group.kind == "loop" and (group.phase, group.domain) == (
@@ -226,7 +226,7 @@ class Plan:
 
     def inner(self, prim: Prim) -> list[Axis]:
         """Axes of a value within one parallel step, in loop order."""
-        axes = self._kept(self.nest.axes(prim))
+        axes = self.kept(self.nest.axes(prim))
         step = set(self.outer)
         return [a for a in self.order if a in axes and a not in step]
 
@@ -238,7 +238,8 @@ class Plan:
         extent = math.prod(self.extent(a) for a in axes)
         local = Local(axes, extent, self.scratch, f"s{prim.id}")
         if axes:
-            self.scratch += (extent * _bytes(prim.dtype) + 63) // 64 * 64
+            width = 8 if prim.attrs.get("op") == "mean" else _bytes(prim.dtype)
+            self.scratch += (extent * width + 63) // 64 * 64
         return local
 
     def stored(self, prim: Prim) -> bool:
@@ -256,7 +257,7 @@ class Plan:
             users = [g for g in self.groups if any(self._uses(s, prim, True) for s in g.stages)]
             if len(users) < 2:
                 continue
-            if self._kept(self.nest.axes(prim)) != users[0].domain or users[0].kind != "loop":
+            if self.kept(self.nest.axes(prim)) != users[0].domain or users[0].kind != "loop":
                 continue
             extent = math.prod(self.extent(a) for a in self.inner(prim))
             if extent < 8 or extent * _bytes(prim.dtype) > self.schedule.spill_bytes:

@@ -63,7 +63,8 @@ def _update(em: Emitter, stage: Prim, scope: Scope, acc: str, index: str, kind: 
 def _kind(em: Emitter, stage: Prim) -> str:
     """C++ type that partial results are held in."""
     kind = C_COMPUTE[stage.args[0].dtype]
-    if kind == "float" and em.plan.schedule.accumulate == "double" and stage.attrs["op"] == "sum":
+    op = stage.attrs["op"]
+    if kind == "float" and (op == "mean" or (op == "sum" and em.plan.schedule.accumulate == "double")):
         return "double"
     return kind
 
@@ -97,7 +98,7 @@ def _along(em: Emitter, group: Group, reduces: list[Prim], walked: list[Axis], v
             with em.block(f"for (int64_t w = {first}; w < {last}; w += {BLOCK})"):
                 em.put(f"const int64_t e = w + {BLOCK} < {last} ? w + {BLOCK} : (int64_t){last};")
                 _strip(em, group, vec, "w", "e", lanes)
-                _flush(em, flush, lanes, f"e - w")
+                _flush(em, flush, lanes, "e - w")
         else:
             em.put("{")
             em.depth += 1
@@ -107,9 +108,12 @@ def _along(em: Emitter, group: Group, reduces: list[Prim], walked: list[Axis], v
             em.depth -= 1
             em.put("}")
     for s in reduces:
-        kind, op = C_COMPUTE[s.dtype], s.attrs["op"]
+        kind, op = em.local_kind(s), s.attrs["op"]
         target = em.local_at(s, em.env)
-        if op.startswith("arg"):
+        if op == "mean":
+            divide = "" if em.in_chunk else f" / {float(total)!r}"
+            em.put(f"{target} = km_fold_sum<{lanes}>(a{s.id}){divide};")
+        elif op.startswith("arg"):
             em.put(f"{target} = km_{op}<{lanes}>(a{s.id}, p{s.id});")
         elif s in flush:
             em.put(f"{target} = ({kind})(d{s.id} + (double)km_fold_sum<{lanes}>(a{s.id}));")
@@ -164,7 +168,7 @@ def _across(
     for s in reduces:
         kind = C_COMPUTE[s.args[0].dtype]
         op = s.attrs["op"]
-        if kind == "float" and op in ("sum", "prod") and terms > LONG:
+        if kind == "float" and (op == "mean" or (op in ("sum", "prod") and terms > LONG)):
             kind = "double"
         kinds[s] = kind
         width = 8 if kind in ("double", "int64_t") else 4
@@ -199,8 +203,10 @@ def _across(
 
     def done(scope: Scope) -> None:
         for s in reduces:
-            kind = C_COMPUTE[s.dtype]
+            kind = em.local_kind(s)
             value = f"({kind})a{s.id}[{at}]"
+            if s.attrs["op"] == "mean" and not em.in_chunk:
+                value = f"({value} / {float(terms)!r})"
             if s.attrs["op"].startswith("arg"):
                 value = f"(p{s.id}[{at}] == 0x7fffffff ? 0 : (int64_t)p{s.id}[{at}])"
             scope.lines.append(f"{em.local_at(s, em.env)} = {value};")
