@@ -100,7 +100,10 @@ def snapshot() -> dict[str, Any]:
     found["signal timers"] = str([signal.getitimer(i) for i in (0, 1, 2)])
     found["gc.callbacks"] = [_id(c) for c in gc.callbacks]
     found["sys.meta_path (contents)"] = [_id(f) for f in sys.meta_path]
-    found["torch.library"] = sorted(k for k in torch.library._impls if k.startswith("aten/"))
+    found["torch.library"] = sorted(
+        k for k in torch.library._impls
+        if k.startswith("aten/") and k.endswith(("/CPU", "/CUDA", "ExplicitAutograd", "Implicit"))
+    )  # fmt: skip
     for key in _SYS:
         found[f"sys.{key}"] = _id(getattr(sys, key))
     return found
@@ -223,6 +226,7 @@ class Watch:
                 write(alarm, f"{code} {text[:300]}\n".encode())
 
         readable = (prefix, "/tmp", sys.prefix, sys.base_prefix, *self._ALLOWED_ROOTS)
+        own_sources = (prefix, "<")
         helpers = ("/inspect.py", "/traceback.py")
 
         compilers = ("/torch/_inductor/", "/torch/utils/cpp_extension", "/kernelmill/backends/",
@@ -246,6 +250,10 @@ class Watch:
 
         def hook(event: str, args: tuple) -> None:
             code = events.get(event)
+            if event == "compile" and len(args) > 1 and isinstance(args[1], (str, bytes)):
+                # text under the name of somebody else's file
+                if not os.fsdecode(args[1]).startswith(own_sources):
+                    code = "frame_access"
             if code is None:
                 if event == "object.__getattr__" and len(args) > 1 and args[1] == attribute:
                     code = "frame_access"

@@ -110,6 +110,7 @@ class Oracle:
             "flops": int(getattr(estimate, "flops", 0) or 0) if estimate else 0,
             "category": program.task.category or program.category,
             "dense": all(variants.is_free(t) for t in tensors_in(inputs)),
+            "has_modes": self.has_modes,
             "needs_grad": any(t.requires_grad for t in tensors_in(inputs)),
         }  # fmt: skip
 
@@ -129,10 +130,9 @@ class Oracle:
                 names = [n for n in names if n not in variants.TIES]
             for i, name in enumerate(names):
                 small = name in variants.SMALL_CHANGES
-                state = "random" if small or i % 3 else "initial"
+                state = "random" if small or i % 3 or name == "times 1e-3" else "initial"
                 cases.append([name, 0, {}, name, state, 100 + (0 if small else i)])
-            if self.has_modes:
-                cases.append(["eval mode", 0, {}, None, "random", 150])
+            cases.append(["eval mode", 0, {}, None, "random", 150])
             if 1 < many <= 6 and self.case_bytes <= BIG_CASE:
                 for i, value in enumerate(inputs):
                     if isinstance(value, torch.Tensor):
@@ -187,7 +187,8 @@ class Oracle:
         initial = {k: v.detach().clone() for k, v in model.state_dict().items()}
         if state == "random":
             generator = torch.Generator().manual_seed(seed)
-            model.load_state_dict(variants.randomise_state(initial, generator))
+            variance = 1e-4 if variant == "times 1e-3" else 1.0
+            model.load_state_dict(variants.randomise_state(initial, generator, variance))
         weights = {k: v.detach().clone() for k, v in model.state_dict().items()}
         model.train(training and model.training)
         if overrides and not self._is_told(program, inputs, weights, call_seed):

@@ -381,6 +381,18 @@ class WorkerProcess:
         """Processes alive in the sandbox besides its init and the worker."""
         return max(0, len(_children(self.pid)) - 2) if self.pid else 0
 
+    def maps_own_code(self) -> bool:
+        """Has the worker loaded a shared library that was built in its scratch folder?"""
+        for pid in _children(self.pid)[1:2] if self.pid else ():
+            try:
+                with open(f"/proc/{pid}/maps") as file:
+                    return any(
+                        ".so" in line and ("/tmp/" in line or self.folder in line) for line in file
+                    )
+            except OSError:
+                continue
+        return False
+
     def busy_share(self) -> float:
         """CPU time that the sandbox uses while nothing is asked of it, as a share of one CPU."""
         time.sleep(0.03)  # OpenMP's own threads spin for a few milliseconds after a region

@@ -10,7 +10,7 @@ import ast
 
 from kernelmill.evaluate.evaluation import Reason
 
-_KERNEL_NAMES = {"load_inline", "compile_cpp", "cpp_extension", "CDLL", "triton"}
+_KERNEL_NAMES = {"load_inline", "compile_cpp", "CDLL"}
 _HINTS = {
     "gc": "imports gc", "inspect": "imports inspect", "threading": "imports threading",
     "_thread": "imports _thread", "subprocess": "imports subprocess", "atexit": "imports atexit",
@@ -84,4 +84,5 @@ def screen(source: str, is_python: bool) -> tuple[list[Reason], list[Reason], bo
                 if target.value.id in ("torch", "time", "numpy", "np", "builtins"):
                     text = f"line {node.lineno}: assigns to {target.value.id}.{target.attr}"
                     hints.append(Reason("hint", text))
-    return [], hints, bool(_KERNEL_NAMES & names)
+    claims = bool(_KERNEL_NAMES & names) or {"triton", "jit"} <= names
+    return [], hints, claims

@@ -129,7 +129,7 @@ class TaskSession:
     def fetch(self, plan: dict[str, Any]) -> dict[str, Any]:
         """Inputs and answers of one planned case, with the plan's own fields."""
         case = self._ask("case", **plan, backward=self.backward)
-        advisory = plan["variant"] in ADVISORY or not plan["training"]
+        advisory = plan["variant"] in ADVISORY or (not plan["training"] and self.facts["has_modes"])
         if "dropped" not in case and plan["variant"] is not None and not advisory:
             case = self._bearable(case)
         return {**plan, **case, "advisory": advisory}

@@ -231,9 +231,12 @@ TIES = ("constant", "sparse", "denormal")
 ADVISORY = ("denormal", "nonfinite")
 
 
-def randomise_state(state: dict[str, Any], generator: torch.Generator) -> dict[str, Any]:
+def randomise_state(
+    state: dict[str, Any], generator: torch.Generator, variance: float = 1.0
+) -> dict[str, Any]:
     """Other values for every float parameter and buffer: ones, zeros and tiny scales move,
-    positive statistics stay positive, random weights keep their scale."""
+    positive statistics stay positive, random weights keep their scale. ``variance`` scales stored
+    variances: small ones show an epsilon."""
     done = {}
     for name, value in state.items():
         if not isinstance(value, torch.Tensor) or not value.is_floating_point():
@@ -245,7 +248,7 @@ def randomise_state(state: dict[str, Any], generator: torch.Generator) -> dict[s
         if not spread > 1e-12:
             spread = 0.0
         if "var" in name.rsplit(".", 1)[-1] and bool((data >= 0).all()):
-            new = (data + 0.1) * torch.exp(0.3 * noise)
+            new = (data + 0.1) * torch.exp(0.3 * noise) * variance
         elif spread == 0.0:
             fan_in = data[0].numel() if data.dim() >= 2 else 1
             new = data + 0.3 * noise / max(1.0, fan_in**0.5 / 2)

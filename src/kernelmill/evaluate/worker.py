@@ -36,8 +36,10 @@ _full = torch.full
 _state_dict = torch.nn.Module.state_dict
 _named_parameters = torch.nn.Module.named_parameters
 _type, _isinstance, _len = type, isinstance, len
-_send, _receive = wire.send, wire.receive
+_pack, _receive = wire.pack, wire.receive
+_set_flush_denormal = torch.set_flush_denormal
 _grad = torch.autograd.grad
+_profile = torch.autograd.profiler.profile
 
 _VIEW_OPS = {
     "view", "_unsafe_view", "reshape", "permute", "transpose", "t", "expand", "slice", "select",
@@ -143,6 +145,10 @@ def map_state(module: torch.nn.Module, state: dict[str, torch.Tensor]) -> dict[s
     own = _state_dict(module)
     if set(own) == set(state):
         return state
+    extra = {k: v for k, v in own.items() if k not in state}
+    parameters = {k for k, _ in _named_parameters(module)}
+    if len(extra) + len(state) == len(own) and not parameters & set(extra):
+        return {**extra, **state}  # scratch buffers of its own are the candidate's business
     mine = [(k, v) for k, v in own.items()]
     theirs = list(state.items())
     if _len(mine) == _len(theirs) and all(
@@ -175,6 +181,7 @@ class Worker:
         self.trace_python = options.get("trace", True)
         torch.set_num_threads(options["threads"])
         _manual_seed(options["seed"])
+        self.flushes = integrity.flushes_denormals()
         self.before = integrity.snapshot()
         self.state_before = integrity.global_state()
         self.python_threads = integrity.python_threads()
@@ -202,12 +209,14 @@ class Worker:
         except BaseException as error:
             text = describe_failure(error, self.prefix)
             raise Refusal(classify(error, "import_failed"), text) from error
-        self.swallowed += tracer.caught
+        self.swallowed = tracer.caught
         if not isinstance(self.cls, type) or not issubclass(self.cls, torch.nn.Module):
             raise Refusal("no_model_new", "ModelNew is not a subclass of torch.nn.Module")
         if self.cls.forward is torch.nn.Module.forward:
             raise Refusal("no_forward", "ModelNew defines no forward")
-        return self.report()
+        report = self.report()
+        self.swallowed = []  # what was caught while loading may be a guarded import
+        return report
 
     def build_task(self, task: dict[str, Any]) -> dict[str, Any]:
         """The reference itself as what is to be called (for timing it)."""
@@ -223,17 +232,11 @@ class Worker:
         self, slot: str, args: list[Any], kwargs: dict[str, Any], seed: int
     ) -> dict[str, Any]:
         _manual_seed(seed)
-        tracer = integrity.Tracer(self.prefix)
         try:
-            if self.trace_python:
-                with tracer:
-                    module = self.cls(*args, **kwargs)
-            else:
-                module = self.cls(*args, **kwargs)
+            module = self.cls(*args, **kwargs)
         except BaseException as error:
             text = describe_failure(error, self.prefix)
             raise Refusal(classify(error, "init_failed"), text) from error
-        self.swallowed += tracer.caught
         if self.device.type != "cpu":
             module = module.to(self.device)
         self.instances[slot] = module
@@ -285,6 +288,7 @@ class Worker:
         del blocks
 
     def _run(self, module: Any, inputs: list[Any], entry: str) -> Any:
+        _set_flush_denormal(self.flushes)  # a library built with -ffast-math switches it on
         self.watch.in_call = True
         grad = _is_grad_enabled()
         try:
@@ -305,6 +309,7 @@ class Worker:
         grad: bool = False,
         poison: list[int] = (),
         trace: bool = False,
+        profile: bool = False,
         training: bool = True,
         keep: str | None = None,
         cotangents: list[torch.Tensor] | None = None,
@@ -327,6 +332,11 @@ class Worker:
                 elif trace:
                     with ops:
                         output = self._run(module, inputs, entry)
+                elif profile:
+                    with _profile(use_kineto=True) as events:
+                        output = self._run(module, inputs, entry)
+                    names = (e.name for e in events.function_events)
+                    ops.ops = [(n[6:], 0) for n in names if n.startswith("aten::")][:4096]
                 else:
                     output = self._run(module, inputs, entry)
             self.sync()
@@ -518,8 +528,11 @@ def serve(connection: socket.socket, alarm: int, options: dict[str, Any]) -> Non
             reply = _answer(worker, request)
         reply["nonce"] = request["nonce"]
         try:
-            _send(connection, reply)
-        except wire.WireError as error:
+            pieces = _pack(reply)
+        except Exception as error:
             message = f"the candidate returned what is no output of a task: {error}"
             refusal = {"refused": "wrong_type", "message": message, "evidence": {}}
-            _send(connection, refusal | {"nonce": reply["nonce"]})
+            pieces = _pack(refusal | {"nonce": request["nonce"]})
+        for piece in pieces:
+            if _len(piece):
+                connection.sendall(piece)
