@@ -21,8 +21,10 @@ ROOT = Path(__file__).parent
 NO_GAIN = 1.3
 SUFFIXES = (".py", ".cpp", ".txt")
 GROUPS = {
-    "@stale": "wrong_values stale_output timing_wrong_values not_repeatable instance_mismatch",
-    "@late": "late_write threads_left wrong_values nonfinite output_overwritten not_repeatable",
+    "@stale": "wrong_values stale_output timing_wrong_values not_repeatable instance_mismatch "
+    "entry_mismatch",
+    "@late": "late_write threads_left wrong_values nonfinite output_overwritten not_repeatable "
+    "entry_mismatch",
     "@buffer": "output_overwritten stale_output alias_mismatch late_write",
     "@clock": "patched clock_mismatch below_floor protocol_error crashed",
     "@process": "processes_left process_limit sandbox_violation runtime_error crashed timeout "

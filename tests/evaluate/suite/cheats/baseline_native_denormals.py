@@ -1,4 +1,4 @@
-# task: softmax | backend: cpp | expect: global_state,wrong_values | level: L2
+# task: softmax | backend: cpp | expect: global_state,no_gain | level: L2 | needs: timing
 """Section 7, global flags: the kernel sets flush-to-zero in the CPU's register and leaves it."""
 
 import ctypes
