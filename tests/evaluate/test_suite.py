@@ -27,11 +27,9 @@ def confusion(request):
     """Counts of (label, answer), printed when the last case is done."""
     counts: Counter = Counter()
     yield counts
-    reporter = request.config.pluginmanager.getplugin("terminalreporter")
-    if reporter is not None and counts:
-        reporter.write_line("")
-        reporter.write_line(
-            f"cheats: {counts['caught']} caught, {counts['other']} refused for another reason, "
+    with request.config.pluginmanager.getplugin("capturemanager").global_and_fixture_disabled():
+        print(
+            f"\ncheats: {counts['caught']} caught, {counts['other']} refused for another reason, "
             f"{counts['missed']} missed; honest: {counts['accepted']} accepted, "
             f"{counts['refused']} refused"
         )
