@@ -51,12 +51,8 @@ HALF = task(("x", "return torch.softmax(x, -1)"), "[torch.randn(8, 33).bfloat16(
 WIDE = task(("x", "return torch.logsumexp(x, -1)"), "[torch.randn(8, 33).double()]")
 VIEW = task(("x", "return x.t()"), "[torch.randn(4, 5)]")
 EMPTY = task(("x", "return x.relu()"), "[torch.randn(0, 5)]")
-FIXED = task(
-    ("x", "return x.view(-1, dim).sum(1)"), "[torch.randn(6, dim)]", extra="dim = 8\n"
-)
-DIAGONAL = task(
-    ("a, b", "return torch.diag(a) @ b"), "[torch.randn(64), torch.randn(64, 32)]"
-)
+FIXED = task(("x", "return x.view(-1, dim).sum(1)"), "[torch.randn(6, dim)]", extra="dim = 8\n")
+DIAGONAL = task(("a, b", "return torch.diag(a) @ b"), "[torch.randn(64), torch.randn(64, 32)]")
 
 
 @pytest.mark.parametrize(
@@ -119,7 +115,7 @@ GRADIENT = task(
     ("x", "return F.gelu(self.l(x))"), "[torch.randn(6, 8)]", "        self.l = nn.Linear(8, 5)\n",
     backward=True,
 )  # fmt: skip
-CUSTOM = '''
+CUSTOM = """
 class Gelu(torch.autograd.Function):
     @staticmethod
     def forward(ctx, x, w, b):
@@ -132,7 +128,7 @@ class Gelu(torch.autograd.Function):
         pdf = torch.exp(-0.5 * y * y) / 2.5066282746310002
         g = g * (0.5 * (1 + torch.erf(y / 2**0.5)) + y * pdf)
         return g @ w, g.t() @ x, g.sum(0)
-'''
+"""
 
 
 @pytest.mark.parametrize(
@@ -231,6 +227,8 @@ def test_landlock_hides_files(tmp_path):
     secret.write_text("the secret")
     with Judge(Settings(timing=False, threads=1)) as judge:
         judge.level = "landlock"
-        reading = same(LINEAR, "return F.gelu(self.l(x))", f"raise ValueError(open({str(secret)!r}).read())")
+        reading = same(
+            LINEAR, "return F.gelu(self.l(x))", f"raise ValueError(open({str(secret)!r}).read())"
+        )
         answer = judge.evaluate(LINEAR, reading)
     assert not answer.accepted and "the secret" not in answer.to_json()

@@ -62,6 +62,7 @@ class TaskSession:
         self.dropped: dict[int, str] = {}
         self._timing: dict[str, dict[str, Any]] = {}
         self._count = 0
+        self._noise = torch.Generator().manual_seed(self.derive("noise"))
         self.oracle: WorkerProcess | None = None
         self.reference: WorkerProcess | None = None
         self._report: TaskReport | None = None
@@ -190,7 +191,7 @@ class TaskSession:
         """Inputs for one timed call that nobody has seen before."""
         self._count += 1
         if any(base["free"]):
-            inputs = freshen(base["inputs"], base["free"], self._count)
+            inputs = freshen(base["inputs"], base["free"], self._noise)
         else:
             inputs = self._ask("inputs", seed=self.derive("timed", self._count))["inputs"]
         return {**base, "inputs": inputs, "name": f"timed {self._count}"}

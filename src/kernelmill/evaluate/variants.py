@@ -179,14 +179,26 @@ def _numbers(inputs: Inputs, generator: torch.Generator) -> Inputs | None:
     return [x * 1.25 if type(x) is float else x for x in inputs]
 
 
-def freshen(inputs: Inputs, free: list[bool], number: int) -> Inputs:
-    """The same inputs with every float tensor marked ``free`` scaled by a factor near one:
-    content that was never there before, at the cost of one pass."""
-    factor = 1.0 + (1 + number % 4093) * 2.0**-14
-    return [
-        (x.detach() * factor).requires_grad_(x.requires_grad) if is_ else x
-        for x, is_ in zip(inputs, free, strict=True)
-    ]
+def freshen(inputs: Inputs, free: list[bool], generator: torch.Generator) -> Inputs:
+    """The same inputs with every float tensor marked ``free`` scaled by random factors near one,
+    per row and per column: content that nobody has seen or can foresee, at the cost of a pass."""
+
+    def factors(count: int) -> torch.Tensor:
+        return 1.0 + (torch.rand(count, generator=generator) - 0.5) / 32
+
+    done = []
+    for x, is_ in zip(inputs, free, strict=True):
+        if is_:
+            last = x.shape[-1] if x.dim() else 1
+            scale = factors(last).to(x.dtype)
+            if x.dim() > 1:
+                rows = factors(x.shape[0]).to(x.dtype)
+                scale = rows.view(-1, *[1] * (x.dim() - 1)) * scale
+            x = (x.detach() * scale.reshape(scale.shape if x.dim() else ())).requires_grad_(
+                x.requires_grad
+            )
+        done.append(x)
+    return done
 
 
 def _strided(inputs: Inputs, generator: torch.Generator) -> Inputs | None:

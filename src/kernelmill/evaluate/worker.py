@@ -51,11 +51,7 @@ _VIEW_OPS = {
 
 
 class Refusal(Exception):
-    """A fault of the candidate, as (code, message, evidence)."""
-
-    def __init__(self, code: str, message: str, **evidence: Any):
-        super().__init__(message)
-        self.code, self.message, self.evidence = code, message, evidence
+    """A fault of the candidate: ``args`` are the code, the message and the evidence."""
 
 
 def leaves(value: Any) -> list[Any]:
@@ -344,7 +340,7 @@ class Worker:
             raise
         except BaseException as error:
             text = describe_failure(error, self.prefix)
-            raise Refusal(classify(error, "runtime_error"), text, call=entry) from error
+            raise Refusal(classify(error, "runtime_error"), text, {"call": entry}) from error
         finally:
             if not training:
                 module.train()
@@ -466,14 +462,16 @@ def _answer(worker: Worker, request: dict[str, Any]) -> dict[str, Any]:
     try:
         return {"ok": getattr(worker, request["op"])(**request["args"])}
     except Refusal as refusal:
-        return {
-            "refused": refusal.code, "message": refusal.message, "evidence": refusal.evidence,
-        }  # fmt: skip
+        code, message, *evidence = refusal.args
+        return {"refused": code, "message": message, "evidence": evidence[0] if evidence else {}}
 
 
 def _timed(worker: Worker, connection: socket.socket, args: dict[str, Any]) -> dict[str, Any]:
     """One timed call. A byte leaves before and after it, so that the judge's own clock can
     bound what this process claims."""
+    # bound here, before any of the candidate's code runs
+    clock, run, backward, sync = _clock, worker._run, worker._backward, worker.sync
+    tell = connection.sendall
     module = worker.instances[args["slot"]]
     inputs = worker._place_inputs(args["inputs"], reuse=False)
     worker.inputs = None
@@ -488,29 +486,50 @@ def _timed(worker: Worker, connection: socket.socket, args: dict[str, Any]) -> d
     with mode:
         if args["flush"]:
             worker.flush.add_(1.0)
-        worker.sync()
-        connection.sendall(b"S")
-        start = _clock()
+        sync()
+        tell(b"S")
+        start = clock()
         try:
-            output = worker._run(module, inputs, "call")
+            output = run(module, inputs, "call")
             if cotangents is not None:
-                grads = worker._backward(module, inputs, output, cotangents)
-            worker.sync()
+                grads = backward(module, inputs, output, cotangents)
+            sync()
         except BaseException as error:
             failed = error
-        end = _clock()
-        connection.sendall(b"D")
+        end = clock()
+        tell(b"D")
     if failed is not None:
-        code = failed.code if isinstance(failed, Refusal) else classify(failed, "runtime_error")
+        code = failed.args[0] if isinstance(failed, Refusal) else classify(failed, "runtime_error")
         text = describe_failure(failed, worker.prefix)
         return {"refused": code, "message": text, "evidence": {}}
     worker.timed = [*worker.timed[-3:], (output, grads)]
     return {"ok": {"ns": end - start}}
 
 
+def _seal() -> Any:
+    """Remember what this package's functions and classes are; the returned function says whether
+    they still are."""
+    owners = [
+        sys.modules[f"kernelmill.evaluate.{name}"] for name in ("worker", "wire", "integrity")
+    ]
+    owners += [Worker, OpTrace, Refusal, integrity.Watch, integrity.Tracer, wire.WireError]
+    spaces = [vars(owner) for owner in owners]
+
+    def identity(value: Any) -> tuple[int, int]:
+        return id(value), id(getattr(value, "__code__", None))
+
+    known = [{k: identity(v) for k, v in list(space.items())} for space in spaces]
+
+    def intact() -> bool:
+        return known == [{k: identity(v) for k, v in list(space.items())} for space in spaces]
+
+    return intact
+
+
 def serve(connection: socket.socket, alarm: int, options: dict[str, Any]) -> None:
     """Answer the judge until it hangs up."""
     worker = Worker(alarm, options)
+    intact, write, answer, timed = _seal(), os.write, _answer, _timed
     # the judge's own code is not to be found by name from here on
     for name in [n for n in sys.modules if n.startswith("kernelmill.evaluate")]:
         del sys.modules[name]
@@ -522,10 +541,14 @@ def serve(connection: socket.socket, alarm: int, options: dict[str, Any]) -> Non
             request = _receive(connection, allow_pickle=True)
         except wire.WireError:
             os._exit(0)
+        if not intact():
+            write(alarm, b"patched the judge's own functions\n")
         if request["op"] == "timed":
-            reply = _timed(worker, connection, request["args"])
+            reply = timed(worker, connection, request["args"])
         else:
-            reply = _answer(worker, request)
+            reply = answer(worker, request)
+        if not intact():
+            write(alarm, b"patched the judge's own functions\n")
         reply["nonce"] = request["nonce"]
         try:
             pieces = _pack(reply)
