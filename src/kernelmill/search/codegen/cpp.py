@@ -221,6 +221,9 @@ class Emitter:
 
         self.put("{")
         self.depth += 1
+        start = len(self.lines)
+        self.outside = Scope()
+        self.varying = {a for a in group.domain if a not in self.plan.outer}
         if group.kind == "scan":
             scan.emit(self, group.stages[0])
         elif group.kind == "window":
@@ -229,6 +232,8 @@ class Emitter:
             reduction.emit(self, group, finish)
         else:
             self.elementwise(group)
+        indent = "  " * self.depth
+        self.lines[start:start] = [indent + line for line in self.outside.lines]
         self.depth -= 1
         self.put("}")
         self.written.update(group.stages)
@@ -332,8 +337,11 @@ class Emitter:
 
     def value(self, prim: Prim, scope: Scope, env: dict[Axis, str], fresh: bool = False) -> str:
         """The C++ expression of one element; statements go to ``scope``."""
-        key = (prim, tuple(sorted((a.uid, v) for a, v in env.items()))) if env is not self.env \
-            else prim
+        if prim.kind != "const" and scope is not self.outside and self._invariant(prim, env):
+            scope = self.outside
+        key: object = prim
+        if env is not self.env:
+            key = (prim, tuple(sorted((a.uid, v) for a, v in env.items())))
         if key not in scope.known:
             text = self._value(prim, scope, env, fresh)
             simple = text.isidentifier() or prim.kind == "const"
@@ -343,6 +351,13 @@ class Emitter:
                 text = name
             scope.known[key] = text
         return scope.known[key]
+
+    def _invariant(self, prim: Prim, env: dict[Axis, str]) -> bool:
+        """Is the value the same for every turn of the group's loops?"""
+        axes = self.plan.kept(self.nest.axes(prim))
+        if axes & self.varying:
+            return False
+        return env is self.env or all(env[a] == self.base_env[a] for a in axes)
 
     def _value(self, prim: Prim, scope: Scope, env: dict[Axis, str], fresh: bool) -> str:
         nest, kind = self.nest, prim.kind

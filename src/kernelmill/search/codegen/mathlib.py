@@ -173,14 +173,13 @@ KM_INLINE double km_exp2_wide(double x) {
 KM_INLINE float km_pow(float x, float y) {
   float a = fabsf(x);
   float r = (float)km_exp2_wide((double)y * km_log2_wide((double)a));
-  float half = y * 0.5f;
-  bool whole = floorf(y) == y, even = floorf(half) == half;
-  float signed_r = whole ? (even ? r : -r) : (x == 0.0f || a == KM_INF ? r : KM_NAN);
-  bool negative = km_int(x) < 0;
-  r = negative ? signed_r : r;
-  r = (x == -1.0f) & (fabsf(y) == KM_INF) ? 1.0f : r;
-  r = (x != x) | (y != y) ? KM_NAN : r;
-  return (x == 1.0f) | (y == 0.0f) ? 1.0f : r;
+  const bool whole = floorf(y) == y, even = floorf(y * 0.5f) == y * 0.5f;
+  const float sign = even ? 1.0f : -1.0f;
+  const float inner = whole ? sign : KM_NAN, outer = whole ? sign : 1.0f;
+  const float edge = (a == 0.0f) | (a == KM_INF) ? outer : inner;
+  r *= km_int(x) < 0 ? edge : 1.0f;
+  const bool unit = (x == 1.0f) | ((x == -1.0f) & (fabsf(y) == KM_INF)) | (y == 0.0f);
+  return (unit ? 1.0f : 0.0f) != 0.0f ? 1.0f : r;
 }
 KM_INLINE float km_exp2(float x) { return (float)km_exp2_wide((double)x); }
 KM_INLINE float km_log2(float x) { return (float)km_log2_wide((double)x); }
