@@ -38,7 +38,9 @@ def main() -> None:
     logging.basicConfig(level=logging.ERROR)
     files = [Path(t) if t.endswith(".py") else TASKS / f"{t}.py" for t in options.tasks]
     print(f"torch {torch.__version__}, {options.threads} threads, medians of {options.runs} ms")
-    print(f"{'task':28}{'eager':>9}{'compile':>9}{'template':>9}{'/eager':>8}{'/compile':>9}  error")
+    print(
+        f"{'task':28}{'eager':>9}{'compile':>9}{'template':>9}{'/eager':>8}{'/compile':>9}  error"
+    )
     for file in files or sorted(TASKS.glob("*.py")):
         print(row(file, options), flush=True)
 

@@ -116,8 +116,10 @@ class Emitter:
             size = plan.size[plan.vector]
             if tiles > 1:
                 self.put(f"const int64_t v0 = ({q} % {tiles}) * {plan.tile};")
-                self.put(f"const int64_t v1 = v0 + {plan.tile} < {size} ? v0 + {plan.tile} : "
-                         f"(int64_t){size};")
+                self.put(
+                    f"const int64_t v1 = v0 + {plan.tile} < {size} ? v0 + {plan.tile} : "
+                    f"(int64_t){size};"
+                )
                 q = f"({q} / {tiles})"
             else:
                 self.put("const int64_t v0 = 0;", f"const int64_t v1 = {size};")
@@ -264,9 +266,7 @@ class Emitter:
         var = self.base_env[vec]
         if not scope.scalar:
             self.put("#pragma omp simd")
-        with self.block(
-            f"for (int64_t {var} = {first or begin}; {var} < {last or end}; ++{var})"
-        ):
+        with self.block(f"for (int64_t {var} = {first or begin}; {var} < {last or end}; ++{var})"):
             self.put(*scope.lines)
 
     def write(self, stage: Prim, scope: Scope) -> None:

@@ -139,4 +139,3 @@ def identity(op: str, dtype: str) -> str:
         return f"({kind})({sign}KM_INF)"
     bound = "lowest" if op in ("max", "argmax") else "max"
     return f"std::numeric_limits<{kind}>::{bound}()"
-

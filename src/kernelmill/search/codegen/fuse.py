@@ -113,12 +113,17 @@ class _Grouping:
 
     def _joins(self, prim: Prim, kernel: Kernel, sideways: bool) -> bool:
         looped = [p for p in kernel.prims if p.kind != "pointwise"]
-        if looped and prim.kind != "pointwise" and (
-            not self.fuse or (self.limit and len(looped) >= self.limit)
+        if (
+            looped
+            and prim.kind != "pointwise"
+            and (not self.fuse or (self.limit and len(looped) >= self.limit))
         ):
             return False
-        if any(self._depends(source, kernel, set()) for source in sources(prim)
-               if self.owner.get(source) is not kernel):
+        if any(
+            self._depends(source, kernel, set())
+            for source in sources(prim)
+            if self.owner.get(source) is not kernel
+        ):
             return False
         prims = [*kernel.prims, prim]
         try:
@@ -158,9 +163,7 @@ class _Grouping:
         for kernel in self.kernels:
             inside = set(kernel.prims)
             kernel.roots = [
-                p
-                for p in kernel.prims
-                if p in self.targets or self.users.get(p, set()) - inside
+                p for p in kernel.prims if p in self.targets or self.users.get(p, set()) - inside
             ]
         for kernel in list(self.kernels):
             self._check(kernel)

@@ -43,9 +43,7 @@ KEPT = frozenset(
 IGNORED = ("_assert_tensor_metadata", "_assert_async", "sym_constrain_range_for_size")
 
 
-def capture(
-    module: torch.nn.Module, inputs: list[Any], own_depthwise: bool = True
-) -> Program:
+def capture(module: torch.nn.Module, inputs: list[Any], own_depthwise: bool = True) -> Program:
     """Export ``module`` for these inputs and lower its graph.
 
     Raises:

@@ -98,7 +98,10 @@ class Assembler:
         runtime = runtime.replace("@FUNCTIONS@", "\n".join(functions))
         source = HEADER + "\n" + "\n\n".join(self.kernels)
         return (
-            reference.rstrip() + "\n" + runtime.replace("@SOURCE@", source.strip()) + "\n\n"
+            reference.rstrip()
+            + "\n"
+            + runtime.replace("@SOURCE@", source.strip())
+            + "\n\n"
             + self._class(output)
         )
 

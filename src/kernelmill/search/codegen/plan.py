@@ -67,8 +67,10 @@ class Plan:
         self.scratch = 0
         for group in self.groups:
             for stage in group.stages:
-                if stage.kind == "reduce" or stage in self.spilled or (
-                    stage.kind in LOOPED and stage not in nest.roots
+                if (
+                    stage.kind == "reduce"
+                    or stage in self.spilled
+                    or (stage.kind in LOOPED and stage not in nest.roots)
                 ):
                     self.local[stage] = self.allocate(stage)
 
@@ -170,9 +172,14 @@ class Plan:
             reduced = self.kept(nest.reduced(stage))
             kind = stage.kind if stage.kind in ("scan", "window") else "loop"
             for group in groups:
-                if kind == "loop" and group.kind == "loop" and (group.phase, group.domain) == (
-                    phase,
-                    domain,
+                if (
+                    kind == "loop"
+                    and group.kind == "loop"
+                    and (group.phase, group.domain)
+                    == (
+                        phase,
+                        domain,
+                    )
                 ):
                     if stage.kind == "reduce" and group.reduced and group.reduced != reduced:
                         continue
@@ -243,8 +250,10 @@ class Plan:
         return local
 
     def stored(self, prim: Prim) -> bool:
-        return prim in self.local or prim in self.spilled or (
-            prim in self.nest.roots and prim.kind in ("scan", "window")
+        return (
+            prim in self.local
+            or prim in self.spilled
+            or (prim in self.nest.roots and prim.kind in ("scan", "window"))
         )
 
     def _spill(self) -> None:
@@ -285,9 +294,7 @@ class Plan:
         if prim.kind == "pointwise" and prim.attrs["op"] in EXPENSIVE:
             return True
         # work on fewer axes leaves the inner loop
-        return any(
-            self._costly(a, seen) for a in prim.args if self.nest.axes(a) == axes
-        )
+        return any(self._costly(a, seen) for a in prim.args if self.nest.axes(a) == axes)
 
 
 def _bytes(dtype: str) -> int:

@@ -64,7 +64,9 @@ def _kind(em: Emitter, stage: Prim) -> str:
     """C++ type that partial results are held in."""
     kind = C_COMPUTE[stage.args[0].dtype]
     op = stage.attrs["op"]
-    if kind == "float" and (op == "mean" or (op == "sum" and em.plan.schedule.accumulate == "double")):
+    if kind == "float" and (
+        op == "mean" or (op == "sum" and em.plan.schedule.accumulate == "double")
+    ):
         return "double"
     return kind
 
@@ -159,7 +161,6 @@ def _across(
     em: Emitter, group: Group, reduces: list[Prim], walked: list[Axis], vec: Axis | None
 ) -> None:
     """The vector axis is kept (or there is none): one result per element of it."""
-    from kernelmill.search.codegen.cpp import Scope
 
     terms = math.prod(em.plan.size[a] for a in walked)
     extent = em.plan.extent(vec) if vec is not None else 1
@@ -176,8 +177,9 @@ def _across(
         em.extra += (extent * width + 63) // 64 * 64
         temporary[s] = f"a{s.id}"
         em.put(f"{kind}* const a{s.id} = ({kind}*)(sl + {offset});")
-        em.put(f"for (int64_t l = 0; l < {extent}; ++l) a{s.id}[l] = "
-               f"{identity(op, s.args[0].dtype)};")
+        em.put(
+            f"for (int64_t l = 0; l < {extent}; ++l) a{s.id}[l] = {identity(op, s.args[0].dtype)};"
+        )
         if op.startswith("arg"):
             offset = em.extra
             em.extra += (extent * 4 + 63) // 64 * 64

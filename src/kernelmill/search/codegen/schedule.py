@@ -72,8 +72,9 @@ class Schedule:
         return result
 
     def flags(self) -> list[str]:
-        """Compiler flags. NaN and infinities keep their meaning."""
-        flags = ["-fno-math-errno", "-fno-trapping-math", "-ffp-contract=fast"]
+        """Compiler flags. NaN and infinities keep their meaning; partial redundancy elimination
+        is off because it turns selects into branches, which then do not vectorise."""
+        flags = ["-fno-math-errno", "-fno-trapping-math", "-ffp-contract=fast", "-fno-tree-pre"]
         if self.native_width:
             flags.append("-mprefer-vector-width=512")
         return flags

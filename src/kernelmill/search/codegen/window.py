@@ -50,8 +50,10 @@ def _planes(em: Emitter, stage: Prim, inputs, outputs, tile) -> None:
         # first and last tap that lie inside
         em.put(f"const int64_t f{k} = c{k} < 0 ? ({d - 1} - c{k}) / {d} : 0;")
         em.put(f"const int64_t g{k} = ({n - 1} - c{k}) / {d} + 1;")
-        em.put(f"const int64_t h{k} = g{k} < {attrs['kernel'][k]} ? g{k} : "
-               f"(int64_t){attrs['kernel'][k]};")
+        em.put(
+            f"const int64_t h{k} = g{k} < {attrs['kernel'][k]} ? g{k} : "
+            f"(int64_t){attrs['kernel'][k]};"
+        )
     _line(em, stage, inputs, outputs, names, tile)
     for _ in range(rank - 1):
         em.depth -= 1
@@ -96,8 +98,11 @@ def _line(em: Emitter, stage: Prim, inputs, outputs, names, tile) -> None:
             em.put(*simd)
         else:
             em.put(*simd)
-        head = f"for (int64_t x = 0; x < {width_in}; ++x)" if tile is None else (
-            f"for (int64_t {tv} = v0; {tv} < v1; ++{tv})")
+        head = (
+            f"for (int64_t x = 0; x < {width_in}; ++x)"
+            if tile is None
+            else (f"for (int64_t {tv} = v0; {tv} < v1; ++{tv})")
+        )
         at = f"line[(x + {left}) * {many} + {lane}]" if tile is not None else f"line[x + {left}]"
         with em.block(head):
             em.put(*scope.lines, f"{at} = {join('sum' if op == 'avg' else op, at, value, kind)};")
@@ -128,8 +133,12 @@ def _reduce_line(em: Emitter, stage: Prim, names, tile, many: int, lane: str, ki
         if stage in em.result
         else em.local_at(stage, em.env)
     )
-    at = [f"line[({out} * {s} + {j * d}) * {many} + {lane}]" if tile is not None else
-          f"line[{out} * {s} + {j * d}]" for j in range(k)]
+    at = [
+        f"line[({out} * {s} + {j * d}) * {many} + {lane}]"
+        if tile is not None
+        else f"line[{out} * {s} + {j * d}]"
+        for j in range(k)
+    ]
     join_op = "sum" if op == "avg" else op
     lines = []
     if k <= 16:

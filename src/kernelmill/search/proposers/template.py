@@ -102,9 +102,7 @@ class _Graph:
             return None
         provenance = {"proposer": TemplateProposer.name, "schedule": schedule.to_dict()}
         backend = "cpp" if self.device == "cpu" else "triton"
-        changed = {
-            k: v for k, v in schedule.to_dict().items() if v != Schedule().to_dict()[k]
-        }
+        changed = {k: v for k, v in schedule.to_dict().items() if v != Schedule().to_dict()[k]}
         name = "template" + "".join(f", {k} {v}" for k, v in changed.items())
         return Candidate(source, backend, name, provenance)
 
@@ -112,10 +110,10 @@ class _Graph:
 def _graph(task: Task, device: str) -> _Graph | None:
     from kernelmill.tasks.program import Program, quiet_rng
 
-    reference = embed(task)
-    if reference is None:
-        return None
     try:
+        reference = embed(task)
+        if reference is None:
+            return None
         with quiet_rng():
             program = Program(task, register=False)
             if program.groups > 1:
