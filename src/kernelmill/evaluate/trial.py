@@ -107,6 +107,9 @@ class Trial:
         reasons, hints, claims = screen(self.candidate.source, is_python)
         self.warnings += hints
         self.claims_kernel = claims or self.backend.brings_kernel
+        if self.backend.brings_kernel and is_python and self.compiled and not claims:
+            text = f"backend {self.candidate.backend}: the text only calls torch.compile"
+            reasons = [Reason("no_kernel", text)]
         if reasons:
             raise Rejected(*reasons)
         usable = self.backend.available()

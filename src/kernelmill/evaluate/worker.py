@@ -464,6 +464,9 @@ def _answer(worker: Worker, request: dict[str, Any]) -> dict[str, Any]:
     except Refusal as refusal:
         code, message, *evidence = refusal.args
         return {"refused": code, "message": message, "evidence": evidence[0] if evidence else {}}
+    except RecursionError:
+        text = "the output is nested more deeply than can be read"
+        return {"refused": "wrong_structure", "message": text, "evidence": {}}
 
 
 def _timed(worker: Worker, connection: socket.socket, args: dict[str, Any]) -> dict[str, Any]:
@@ -515,13 +518,17 @@ def _seal() -> Any:
     owners += [Worker, OpTrace, Refusal, integrity.Watch, integrity.Tracer, wire.WireError]
     spaces = [vars(owner) for owner in owners]
 
-    def identity(value: Any) -> tuple[int, int]:
-        return id(value), id(getattr(value, "__code__", None))
+    def identities(space: Any) -> dict[str, tuple[int, int]]:
+        return {
+            k: (id(v), id(getattr(v, "__code__", None)))
+            for k, v in list(space.items())
+            if k != "__warningregistry__"  # comes with the first warning
+        }
 
-    known = [{k: identity(v) for k, v in list(space.items())} for space in spaces]
+    known = [identities(space) for space in spaces]
 
     def intact() -> bool:
-        return known == [{k: identity(v) for k, v in list(space.items())} for space in spaces]
+        return known == [identities(space) for space in spaces]
 
     return intact
 
@@ -554,7 +561,8 @@ def serve(connection: socket.socket, alarm: int, options: dict[str, Any]) -> Non
             pieces = _pack(reply)
         except Exception as error:
             message = f"the candidate returned what is no output of a task: {error}"
-            refusal = {"refused": "wrong_type", "message": message, "evidence": {}}
+            code = classify(error, "wrong_type")
+            refusal = {"refused": code, "message": message, "evidence": {}}
             pieces = _pack(refusal | {"nonce": request["nonce"]})
         for piece in pieces:
             if _len(piece):
