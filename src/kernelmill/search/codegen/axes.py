@@ -143,15 +143,13 @@ class Dims:
             rank = len(prim.attrs["kernel"])
             lead = len(prim.shape) - rank
             self.indexed.extend(args[0][lead:])
+            for extra in args[1:]:
+                # depthwise: weight (channels, 1, *kernel), bias (channels,)
+                unify(args[0][lead - 1], extra[0])
             if len(args) > 1:
-                self._weights(args, lead)
+                self.indexed.extend(args[1][2:])
             return [*args[0][:lead], *(_fresh(n) for n in prim.shape[lead:])]
         raise Unsupported(f"axes of {kind}")
-
-    def _weights(self, args: list[list[list[Axis]]], lead: int) -> None:
-        """A depthwise convolution's weight (channels, 1, *kernel) and bias (channels,)."""
-        for extra in args[1:]:
-            unify(args[0][lead - 1], extra[0])
 
     def _pointwise(self, prim: Prim, args: list[list[list[Axis]]]) -> list[list[Axis]]:
         result: list[list[Axis]] = []

@@ -14,9 +14,9 @@ EXPENSIVE = frozenset(
 _INFIX = {"add": "+", "sub": "-", "mul": "*", "div": "/"}
 _COMPARE = {"eq": "==", "ne": "!=", "lt": "<", "le": "<=", "gt": ">", "ge": ">="}
 _BITS = {"and": "&", "or": "|", "xor": "^"}
-_KM = frozenset("exp exp2 expm1 log log2 log10 log1p tanh sigmoid erf pow".split())
+_KM = frozenset("exp exp2 expm1 log log2 log10 log1p tanh sigmoid erf pow sin cos".split())
 _STD = frozenset(
-    "sin cos tan asin acos atan sinh cosh atan2 fmod floor ceil trunc erfc sqrt".split()
+    "tan asin acos atan sinh cosh atan2 fmod floor ceil trunc erfc sqrt".split()
 )
 
 

@@ -107,16 +107,51 @@ class _Grouping:
             readers = self.readers.setdefault(source, [])
             if kernel not in readers:
                 readers.append(kernel)
+        for source in found:
+            other = self.owner.get(source)
+            if other is not None and other is not kernel:
+                kernel = self._merge(kernel, other)
+
+    def _merge(self, kernel: Kernel, other: Kernel) -> Kernel:
+        """One kernel of two where the later one reads the earlier one's results."""
+        prims = sorted({*kernel.prims, *other.prims}, key=lambda p: p.id)
+        if not self._room([p for p in prims if p.kind != "pointwise"]):
+            return kernel
+        both = (kernel, other)
+        outside = [
+            s
+            for p in prims
+            for s in sources(p)
+            if self.owner.get(s) not in both
+        ]
+        if any(self._depends(s, k, set()) for s in outside for k in both):
+            return kernel
+        try:
+            Nest(prims, self._roots(prims, prims[-1]))
+        except Unsupported:
+            return kernel
+        self.kernels.remove(other)
+        kernel.prims = prims
+        for prim in other.prims:
+            self.owner[prim] = kernel
+        for readers in self.readers.values():
+            if other in readers:
+                readers.remove(other)
+                if kernel not in readers:
+                    readers.append(kernel)
+        return kernel
+
+    def _room(self, looped: list[Prim]) -> bool:
+        if len(looped) < 2:
+            return True
+        return self.fuse and not (self.limit and len(looped) > self.limit)
 
     def _alone(self, prim: Prim) -> None:
         Nest([prim], [prim])
 
     def _joins(self, prim: Prim, kernel: Kernel, sideways: bool) -> bool:
-        looped = [p for p in kernel.prims if p.kind != "pointwise"]
-        if (
-            looped
-            and prim.kind != "pointwise"
-            and (not self.fuse or (self.limit and len(looped) >= self.limit))
+        if prim.kind != "pointwise" and not self._room(
+            [p for p in (*kernel.prims, prim) if p.kind != "pointwise"]
         ):
             return False
         if any(

@@ -193,6 +193,7 @@ class _Lower:
         context = Lowering(
             self.b, [DTYPES[v.dtype] for v in many], [tuple(v.shape) for v in many], used
         )
+        context.own_depthwise = self.own_depthwise
         tensors = [n.meta["val"] for n in node.args if isinstance(n, torch.fx.Node)]
         if len(tensors) == 2 and all(isinstance(t, torch.Tensor) for t in tensors):
             context.joint = DTYPES[torch.result_type(*tensors)]

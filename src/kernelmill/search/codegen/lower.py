@@ -21,6 +21,7 @@ class Lowering:
         self.shapes = shapes
         self.used: set[int] = used
         self.joint: str | None = None
+        self.own_depthwise = True
 
     @property
     def dtype(self) -> str:

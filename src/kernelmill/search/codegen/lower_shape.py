@@ -253,6 +253,29 @@ def _window(c, x, op, kernel, stride, padding, dilation, **attrs):
     )
 
 
+@lowers("aten.conv1d.default", "aten.conv2d.default")
+def depthwise(c, x, weight, bias=None, stride=1, padding=0, dilation=1, groups=1):
+    rank = len(weight.shape) - 2
+    channels = x.shape[1] if len(x.shape) == rank + 2 else 0
+    if not c.own_depthwise or groups < 2 or not channels == groups == weight.shape[0]:
+        raise Unsupported("not a depthwise convolution")
+    if x.dtype != "f32" or math.prod(weight.shape[2:]) > 256 or isinstance(padding, str):
+        raise Unsupported("a depthwise convolution that torch does better")
+    taps, steps = tuple(weight.shape[2:]), _tuple(stride, rank)
+    rest = {"padding": _tuple(padding, rank), "dilation": _tuple(dilation, rank)}
+    args = (x, weight) if bias is None else (x, weight, bias)
+    return c.b.make(
+        "window", args, c.shapes[0], x.dtype, op="conv", kernel=taps, stride=steps, **rest
+    )
+
+
+@lowers("aten.logcumsumexp.default")
+def logcumsumexp(c, x, dim):
+    if c.dtype != "f32" or len(x.shape) < 2 or dim % len(x.shape) == len(x.shape) - 1:
+        raise Unsupported("logcumsumexp along rows")
+    return c.b.scan("logsumexp", x, dim)
+
+
 @lowers("aten.max_pool2d_with_indices.default", "aten.max_pool3d_with_indices.default")
 def max_pool(c, x, kernel, stride=(), padding=0, dilation=1, ceil_mode=False):
     if 1 in c.used:

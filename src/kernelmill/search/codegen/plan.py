@@ -129,6 +129,11 @@ class Plan:
         return together and all((a in s) == (b in s) for s in sets)
 
     def _vector(self) -> Axis | None:
+        for stage in self.nest.stages:
+            if stage.kind == "window" and stage.attrs["op"] == "conv":
+                last = self.nest.dims.of(stage)[-1]
+                if last:
+                    return last[0]
         loops = {a for s in self.nest.stages for a in self.nest.domain(s)}
         weight: dict[Axis, float] = {}
         for prim, steps in self.memory.items():

@@ -18,7 +18,7 @@ def emit(em: Emitter, stage: Prim) -> None:
     along = [a for a in em.nest.dims.of(stage)[stage.attrs["dim"]] if a not in plan.absorbed]
     rest, vec = em.split_inner(plan.domain(stage))
     kept = [a for a in rest if a not in along]
-    if vec in along and vec is not along[-1]:
+    if vec in along and (vec is not along[-1] or stage.attrs["op"] == "logsumexp"):
         raise Unsupported("scan along a factor of its dimension that is not the inner one")
     with em.loops(kept):
         em.put("{")
@@ -72,6 +72,11 @@ def _across(em: Emitter, stage: Prim, along, vec) -> None:
     em.extra += (extent * 8 + 63) // 64 * 64
     em.put(f"{carry}* const carry = ({carry}*)(sl + {offset});")
     em.put(f"for (int64_t l = 0; l < {extent}; ++l) carry[l] = {'1' if op == 'prod' else '0'};")
+    if op == "logsumexp":
+        offset = em.extra
+        em.extra += (extent * 4 + 63) // 64 * 64
+        em.put(f"float* const top = (float*)(sl + {offset});")
+        em.put(f"for (int64_t l = 0; l < {extent}; ++l) top[l] = -3.402823466e38f;")
     at = "0"
     if vec is not None:
         start = em.span(vec)[0]
@@ -80,10 +85,22 @@ def _across(em: Emitter, stage: Prim, along, vec) -> None:
 
     def fill(scope: Scope) -> None:
         x = em.value(stage.args[0], scope, em.env)
-        sign = "*" if op == "prod" else "+"
-        scope.lines.append(f"const {carry} sum = carry[{at}] {sign} ({carry}){x};")
-        scope.lines.append(f"carry[{at}] = sum;")
         value = f"({kind})sum"
+        if op == "logsumexp":
+            # the sum is relative to the largest finite term so far; once infinite it stays so
+            scope.lines += [
+                f"const float old = top[{at}];",
+                f"const bool up = ({x} > old) & ({x} < KM_INF) & (carry[{at}] < KM_INF);",
+                f"const float now = up ? {x} : old;",
+                f"const double sum = carry[{at}] * (double)km_exp(old - now)"
+                f" + (double)km_exp({x} - now);",
+                f"top[{at}] = now;",
+            ]
+            value = "now + km_log((float)sum)"
+        else:
+            sign = "*" if op == "prod" else "+"
+            scope.lines.append(f"const {carry} sum = carry[{at}] {sign} ({carry}){x};")
+        scope.lines.append(f"carry[{at}] = sum;")
         scope.lines.append(f"{target} = {store(value, stage.dtype) if memory else value};")
 
     with em.loops(along):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from kernelmill.search.codegen import depthwise
 from kernelmill.search.codegen.expr import identity, store
 from kernelmill.search.codegen.ir import C_COMPUTE, Prim, Unsupported
 
@@ -29,6 +30,12 @@ def emit(em: Emitter, stage: Prim) -> None:
     kept = [a for a in plan.order if a in domain and a not in plan.outer and a not in spatial]
     if plan.tiled:
         kept.remove(plan.vector)
+    if stage.attrs["op"] == "conv":
+        if plan.tiled:
+            raise Unsupported("depthwise convolution with vectors over channels")
+        with em.loops(kept):
+            depthwise.emit(em, stage, inputs, outputs)
+        return
     with em.loops(kept):
         _planes(em, stage, inputs, outputs, plan.vector if plan.tiled else None)
 
