@@ -23,8 +23,11 @@ FLOORS = {
     torch.complex64: 2e-5, torch.complex128: 1e-12,
 }  # fmt: skip
 SMALL_CASE = 1 << 20
-BIG_CASE = 96 << 20
+BIG_CASE = 32 << 20
 HUGE_CASE = 512 << 20
+BIG_VARIANTS = (
+    "negated", "times 32", "times 1e-3", "plus 300", "same", "last tenth", "middle column", "filled",
+)  # fmt: skip
 
 
 def _double(value: Any) -> Any:
@@ -125,7 +128,7 @@ class Oracle:
             many = sum(isinstance(x, torch.Tensor) for x in inputs)
             names = list(variants.VARIANTS)
             if self.case_bytes > BIG_CASE:
-                names = ["negated", "times 32", "plus 300", "same", "last tenth", "filled"]
+                names = [*BIG_VARIANTS]
             if self.integer_outputs:
                 names = [n for n in names if n not in variants.TIES]
             for i, name in enumerate(names):

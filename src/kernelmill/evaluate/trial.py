@@ -171,9 +171,11 @@ class Trial:
         for number, case in enumerate(rest):
             if case["overrides"]:
                 shapes += 1
-                if not (self.compiled and shapes > 1):  # a shape costs a compilation there
+                if not (self.compiled and shapes > 1):
                     self.other_shape(case)
                 continue
+            if self.compiled and (case["variant"] == "strided" or not case["training"]):
+                continue  # each would cost a compilation; torch.compile guards both itself
             self.judge_case(
                 case, "a", entry=self.rng.choice(("call", "forward")),
                 reuse=case["variant"] != "strided",
