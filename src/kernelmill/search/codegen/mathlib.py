@@ -39,10 +39,12 @@ KM_INLINE float km_scale(float x, int32_t n) {
   return x * km_bits((a + 127) << 23) * km_bits((b + 127) << 23);
 }
 KM_INLINE float km_exp(float x) {
-  x = x > 89.0f ? 89.0f : x;
-  x = x < -104.0f ? -104.0f : x;
-  float n = (x * 1.44269504f + 12582912.0f) - 12582912.0f;
-  float r = fmaf(n, -0.693145751953125f, x);
+  // what underflows (masked scores) must not cost denormal arithmetic
+  const bool zero = x < -104.0f;
+  float c = x > 89.0f ? 89.0f : x;
+  c = zero ? 0.0f : c;
+  float n = (c * 1.44269504f + 12582912.0f) - 12582912.0f;
+  float r = fmaf(n, -0.693145751953125f, c);
   r = fmaf(n, -1.42860682e-6f, r);
   float p = 0.0013926926614f;
   p = fmaf(p, r, 0.00836377387441f);
@@ -51,7 +53,8 @@ KM_INLINE float km_exp(float x) {
   p = fmaf(p, r, 0.5f);
   p = fmaf(p, r * r, r) + 1.0f;
   float y = km_scale(p, (int32_t)(x == x ? n : 0.0f));
-  return x == x ? y : x;
+  y = x == x ? y : x;
+  return zero ? 0.0f : y;
 }
 KM_INLINE float km_log(float x) {
   bool tiny = x < 1.17549435e-38f;
@@ -239,16 +242,37 @@ static char* km_scratch(int64_t bytes) {
   }
   return block;
 }
-// Partial results of a reduction, joined in a fixed order.
+// Partial results of a reduction, joined in a fixed order: whole vectors first, then halves.
+template <class T> struct km_vec { typedef T type __attribute__((vector_size(64))); };
+template <int S> struct km_lane { typedef int32_t type; };
+template <> struct km_lane<8> { typedef int64_t type; };
 #define KM_FOLD(name, expression) \
   template <int L, class T> KM_INLINE T km_fold_##name(T* a) { \
-    for (int w = L / 2; w; w /= 2) { \
-      KM_SIMD for (int l = 0; l < w; ++l) { const T x = a[l], y = a[l + w]; a[l] = expression; } \
+    if constexpr (sizeof(T) >= 4) { \
+      typedef typename km_vec<T>::type V; \
+      typedef typename km_lane<sizeof(T)>::type I; \
+      constexpr int W = 64 / sizeof(T); \
+      V v[L / W]; \
+      memcpy(v, a, sizeof(v)); \
+      for (int w = L / W / 2; w; w /= 2) \
+        for (int k = 0; k < w; ++k) { const V x = v[k], y = v[k + w]; v[k] = expression; } \
+      V x = v[0]; \
+      for (int w = W / 2; w; w /= 2) { \
+        typename km_vec<I>::type m; \
+        for (int l = 0; l < W; ++l) m[l] = (I)((l + w) % W); \
+        const V y = __builtin_shuffle(x, m); \
+        x = expression; \
+      } \
+      return x[0]; \
+    } else { \
+      T x = a[0]; \
+      for (int l = 1; l < L; ++l) { const T y = a[l]; x = expression; } \
+      return x; \
     } \
-    return a[0]; \
   }
-KM_FOLD(sum, x + y) KM_FOLD(prod, x * y) KM_FOLD(max, km_max<T>(x, y))
-KM_FOLD(min, km_min<T>(x, y)) KM_FOLD(any, x | y) KM_FOLD(all, x & y)
+KM_FOLD(sum, x + y) KM_FOLD(prod, x * y)
+KM_FOLD(max, ((x > y) | (x != x)) ? x : y) KM_FOLD(min, ((x < y) | (x != x)) ? x : y)
+KM_FOLD(any, x | y) KM_FOLD(all, x & y)
 #define KM_ARG(name, sign) \
   template <int L, class T> KM_INLINE int64_t km_##name(const T* a, const int32_t* p) { \
     int b = 0; \
