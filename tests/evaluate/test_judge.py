@@ -232,3 +232,12 @@ def test_landlock_hides_files(tmp_path):
         )
         answer = judge.evaluate(LINEAR, reading)
     assert not answer.accepted and "the secret" not in answer.to_json()
+
+
+def test_a_task_in_a_private_folder_can_be_judged(judge, tmp_path):
+    tmp_path.chmod(0o700)
+    path = tmp_path / "reference.py"
+    path.write_text(LINEAR.source)
+    path.chmod(0o600)
+    answer = judge.evaluate(Task.from_file(path), same(LINEAR))
+    assert answer.accepted, answer.reasons

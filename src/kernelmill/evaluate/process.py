@@ -159,7 +159,7 @@ class WorkerProcess:
         jail = sandbox.Jail(
             level=level, mount_point=self.folder, readable=(*sandbox.python_paths(), *readable),
             memory_bytes=limits.memory_bytes, file_bytes=limits.file_bytes, cpu_s=limits.cpu_s,
-            processes=limits.processes, gpu=gpu,
+            processes=limits.processes, gpu=gpu, read_all=bool(readable),
         )  # fmt: skip
         self.socket, theirs = socket.socketpair()
         status_read, status_write = os.pipe()

@@ -55,6 +55,7 @@ class Jail:
     cpu_s: float = 900.0
     processes: int = 64
     gpu: bool = False
+    read_all: bool = False
 
 
 def python_paths() -> tuple[str, ...]:
@@ -167,9 +168,15 @@ def _build_root(jail: Jail) -> None:
     sc.mount("none", "/dev", None, 0x20 | sc.MS_BIND | sc.MS_RDONLY | sc.MS_NOSUID)
 
 
-def _become_nobody() -> None:
-    """Take a user id that nobody else has, so that the process limit counts this sandbox only."""
+def _become_nobody(read_all: bool) -> None:
+    """Take a user id that nobody else has, so that the process limit counts this sandbox only.
+    ``read_all``: what is visible may be read whoever owns it (a task's file in a private folder);
+    the calls that would reach beyond the visible with that right are refused by seccomp."""
+    rights = 0
     if os.geteuid() == 0:
+        if read_all and seccomp.available():
+            rights = sc.CAP_DAC_READ_SEARCH
+            sc.prctl(sc.PR_SET_KEEPCAPS, 1)
         for uid in (700_000_000 + os.getppid() + int.from_bytes(os.urandom(3), "big"), 65534):
             try:
                 os.setgroups([])
@@ -180,7 +187,7 @@ def _become_nobody() -> None:
                 continue
         else:
             raise OSError("no unprivileged user id can be taken")
-    sc.drop_capabilities()
+    sc.set_capabilities(rights)
     sc.prctl(sc.PR_SET_DUMPABLE, 1)
 
 
@@ -241,13 +248,13 @@ def enter(jail: Jail, status_fd: int, keep: tuple[int, ...]) -> None:
         if os.geteuid() == 0:
             os.chmod(jail.mount_point, 0o777)
         _set_limits(jail, count_processes=os.geteuid() == 0)
-        _become_nobody()
+        _become_nobody(jail.read_all)
         readable = [*_SYSTEM, *jail.readable, *(f"/etc/{n}" for n in _ETC), "/proc", "/sys"]
         devices = [f"/dev/{n}" for n in _DEVICES]
         sc.landlock(readable, [jail.mount_point, *devices])
     else:
         _set_limits(jail, count_processes=True)
-        _become_nobody()
+        _become_nobody(jail.read_all)
     if seccomp.available():
         seccomp.install()
 

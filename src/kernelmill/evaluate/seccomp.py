@@ -24,7 +24,8 @@ _DENIED = {
         "fsopen": 430, "fsmount": 432, "pidfd_getfd": 438, "mount_setattr": 442,
     },
     "aarch64": {
-        "shmget": 194, "memfd_create": 279, "ptrace": 117, "mount": 40, "umount2": 39,
+        "shmget": 194, "name_to_handle_at": 264, "open_by_handle_at": 265,
+        "memfd_create": 279, "ptrace": 117, "mount": 40, "umount2": 39,
         "pivot_root": 41, "unshare": 97, "setns": 268,
         "bpf": 280, "perf_event_open": 241, "process_vm_readv": 270, "process_vm_writev": 271,
         "add_key": 217, "request_key": 218, "keyctl": 219, "userfaultfd": 282,

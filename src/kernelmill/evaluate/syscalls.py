@@ -15,6 +15,8 @@ MS_RDONLY, MS_NOSUID, MS_NODEV, MS_NOEXEC = 1, 2, 4, 8
 MS_BIND, MS_REC, MS_PRIVATE = 4096, 16384, 1 << 18
 MNT_DETACH = 2
 PR_SET_PDEATHSIG, PR_SET_DUMPABLE, PR_SET_NO_NEW_PRIVS, PR_SET_SECCOMP = 1, 4, 38, 22
+PR_SET_KEEPCAPS = 8
+CAP_DAC_READ_SEARCH = 1 << 2
 SYS_MOUNT_SETATTR = 442
 SYS_LANDLOCK_CREATE, SYS_LANDLOCK_ADD, SYS_LANDLOCK_RESTRICT = 444, 445, 446
 SYS_PIVOT_ROOT = {"x86_64": 155, "aarch64": 41}.get(platform.machine(), -1)
@@ -65,10 +67,10 @@ def prctl(option: int, a: int = 0, b: int = 0, c: int = 0, d: int = 0) -> None:
     check(libc.prctl(option, ctypes.c_ulong(a), ctypes.c_ulong(b), ctypes.c_ulong(c), d), "prctl")
 
 
-def drop_capabilities() -> None:
-    """Empty the permitted, effective and inheritable sets of this process."""
+def set_capabilities(mask: int) -> None:
+    """The permitted and effective set of this process; nothing is inheritable."""
     header = struct.pack("Ii", 0x20080522, 0)
-    check(libc.capset(header, struct.pack("6I", *[0] * 6)), "capset")
+    check(libc.capset(header, struct.pack("6I", mask, mask, 0, 0, 0, 0)), "capset")
 
 
 def landlock_abi() -> int:
