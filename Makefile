@@ -11,7 +11,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
 # What the compiled kernels are built from: a change of these reinstalls.
 NATIVE := pyproject.toml CMakeLists.txt $(wildcard csrc/*)
 
-.PHONY: help demo test lint bench docs format clean
+.PHONY: help demo test test-slow lint bench docs format clean
 .DELETE_ON_ERROR:
 
 help:  ## this list
@@ -21,7 +21,10 @@ demo: $(VENV)/.workbench  ## install and find a faster kernel for a block of a r
 	$(BIN)/kernelmill optimize $(TASK) --budget $(BUDGET)
 
 test: $(VENV)/.test  ## tests and doctests
-	$(BIN)/python -m pytest -q --doctest-modules tests src $(PYTEST_FLAGS)
+	$(BIN)/python -m pytest -q --doctest-modules -m "not slow and not gpu" tests src $(PYTEST_FLAGS)
+
+test-slow: $(VENV)/.test  ## the tests that take minutes
+	$(BIN)/python -m pytest -q -m slow tests $(PYTEST_FLAGS)
 
 lint: $(VENV)/.test  ## ruff, import floors, weight of the import
 	$(BIN)/ruff check .
