@@ -104,7 +104,8 @@ MODELS = {
         ROWS,
     ),
     "scans": several(
-        "x.cumsum(1)\nx.cumsum(0)\nx.cumprod(1)\nx.flip(1).cumsum(1).flip(1)\n(x * (y > 0)).cumsum(1)",
+        "x.cumsum(1)\nx.cumsum(0)\nx.cumprod(1)\nx.flip(1).cumsum(1).flip(1)\n"
+        "(x * (y > 0)).cumsum(1)\nx.logcumsumexp(0)",
         PAIR,
     ),
     "losses": several(
@@ -165,8 +166,19 @@ MODELS = {
     "batch_norm_eval": layer("nn.BatchNorm2d(6).eval()"),
     "convolution": layer("nn.Sequential(nn.Conv2d(6, 8, 3), nn.GroupNorm(2, 8), nn.Tanh())"),
     "transposed": layer("nn.Sequential(nn.ConvTranspose2d(6, 4, 3), nn.Softmax(1), nn.Sigmoid())"),
-    "depthwise": layer(
-        "nn.Sequential(nn.Conv2d(6, 6, (1, 5), padding=(0, 2), groups=6), nn.ELU())"
+    "depthwise": text(
+        "[m(x).relu() for m in self.m]",
+        IMAGE,
+        "self.m = nn.ModuleList(["
+        "nn.Conv2d(6, 6, (1, 5), padding=(0, 2), groups=6),"
+        "nn.Conv2d(6, 6, 3, 2, 1, groups=6, bias=False),"
+        "nn.Conv2d(6, 6, 3, padding=2, dilation=2, groups=6),"
+        "nn.Conv2d(6, 6, 9, padding=4, groups=6)])",
+    ),
+    "channels_last": text(
+        "(F.max_pool2d(self.m(x), 3, 2, 1), F.avg_pool2d(self.m(x), 2, padding=1))",
+        IMAGE,
+        "self.m = nn.Conv2d(6, 16, 3).to(memory_format=torch.channels_last)",
     ),
     "prelu": layer("nn.PReLU()"),
     "linear": text(

@@ -157,7 +157,7 @@ class Emitter:
         axis = plan.split
         size = plan.size[axis]
         unit = 64 if axis is plan.vector else 1
-        chunk = -(-(-(-size // CHUNKS)) // unit) * unit
+        chunk = math.ceil(math.ceil(size / CHUNKS) / unit) * unit
         chunks = -(-size // chunk)
         first = [g for g in plan.groups if g.phase == 0][0]
         self.in_chunk = True

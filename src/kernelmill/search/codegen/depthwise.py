@@ -80,7 +80,10 @@ def emit(em: Emitter, stage: Prim, inputs: list[list[Axis]], outputs: list[list[
         return f"{target} = {store(value, stage.dtype) if stage in em.result else value};"
 
     simd = ["#pragma omp simd"] if kh * kw <= UNROLLED else []
-    row, column = f"for (int64_t y = 0; y < {rows}; ++y)", f"for (int64_t x = 0; x < {columns}; ++x)"
+    row, column = (
+        f"for (int64_t y = 0; y < {rows}; ++y)",
+        f"for (int64_t x = 0; x < {columns}; ++x)",
+    )
     if not flat:
         with em.block(row):
             em.put(*simd)

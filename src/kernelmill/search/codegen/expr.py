@@ -15,9 +15,7 @@ _INFIX = {"add": "+", "sub": "-", "mul": "*", "div": "/"}
 _COMPARE = {"eq": "==", "ne": "!=", "lt": "<", "le": "<=", "gt": ">", "ge": ">="}
 _BITS = {"and": "&", "or": "|", "xor": "^"}
 _KM = frozenset("exp exp2 expm1 log log2 log10 log1p tanh sigmoid erf pow sin cos".split())
-_STD = frozenset(
-    "tan asin acos atan sinh cosh atan2 fmod floor ceil trunc erfc sqrt".split()
-)
+_STD = frozenset("tan asin acos atan sinh cosh atan2 fmod floor ceil trunc erfc sqrt".split())
 
 
 def literal(value: float | int | bool, dtype: str) -> str:

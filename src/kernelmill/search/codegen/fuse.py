@@ -42,20 +42,21 @@ def needed(program: Program) -> list[Prim]:
     return wanted
 
 
-def partition(program: Program, fuse: bool = True, limit: int = 0) -> Partition:
+def partition(program: Program, fuse: bool = True, limit: int = 0, rows: bool = False) -> Partition:
     """Group the computed prims of ``program`` into kernels.
 
     ``fuse=False`` gives every looped prim its own kernel; ``limit`` (if positive) is the most
-    looped prims that one kernel may hold.
+    looped prims that one kernel may hold; ``rows``: only kernels of one program per row.
     """
-    grouping = _Grouping(program, fuse, limit)
+    grouping = _Grouping(program, fuse, limit, rows)
     for prim in grouping.order:
         grouping.place(prim)
     return grouping.finish()
 
 
 class _Grouping:
-    def __init__(self, program: Program, fuse: bool, limit: int):
+    def __init__(self, program: Program, fuse: bool, limit: int, rows: bool):
+        self.rows = rows
         self.program = program
         self.fuse = fuse
         self.limit = limit
@@ -118,16 +119,11 @@ class _Grouping:
         if not self._room([p for p in prims if p.kind != "pointwise"]):
             return kernel
         both = (kernel, other)
-        outside = [
-            s
-            for p in prims
-            for s in sources(p)
-            if self.owner.get(s) not in both
-        ]
+        outside = [s for p in prims for s in sources(p) if self.owner.get(s) not in both]
         if any(self._depends(s, k, set()) for s in outside for k in both):
             return kernel
         try:
-            Nest(prims, self._roots(prims, prims[-1]))
+            Nest(prims, self._roots(prims, prims[-1]), self.rows)
         except Unsupported:
             return kernel
         self.kernels.remove(other)
@@ -147,7 +143,7 @@ class _Grouping:
         return self.fuse and not (self.limit and len(looped) > self.limit)
 
     def _alone(self, prim: Prim) -> None:
-        Nest([prim], [prim])
+        Nest([prim], [prim], self.rows)
 
     def _joins(self, prim: Prim, kernel: Kernel, sideways: bool) -> bool:
         if prim.kind != "pointwise" and not self._room(
@@ -162,7 +158,7 @@ class _Grouping:
             return False
         prims = [*kernel.prims, prim]
         try:
-            nest = Nest(prims, self._roots(prims, prim))
+            nest = Nest(prims, self._roots(prims, prim), self.rows)
             if sideways:
                 before = Nest(kernel.prims, self._roots(kernel.prims, kernel.prims[-1]))
                 same = len(nest.parallel) == len(before.parallel)
@@ -208,14 +204,14 @@ class _Grouping:
         """A value stored by the kernel may turn out to lack the parallel axes (it was a mere
         ingredient while the kernel grew): such a kernel falls apart into its prims."""
         try:
-            kernel.nest()
+            Nest(kernel.prims, kernel.roots, self.rows)
             return
         except Unsupported:
             pass
         self.kernels.remove(kernel)
         for prim in kernel.prims:
             single = Kernel([prim], [prim])
-            single.nest()
+            Nest([prim], [prim], self.rows)
             self.kernels.append(single)
             self.owner[prim] = single
 

@@ -25,7 +25,7 @@ def generate(
         inputs: its positional arguments; the kernels are made for their shapes.
         reference: the source text that defines ``Model``.
         schedule: see `Schedule`.
-        device: ``cpu`` for C++ text.
+        device: ``cpu`` for C++ text, anything else for Triton text.
         programs: keeps captured graphs between calls for the same module and inputs.
 
     Raises:
@@ -33,8 +33,8 @@ def generate(
     """
     programs = {} if programs is None else programs
     key = schedule.own_depthwise
+    triton = device != "cpu"
     if key not in programs:
-        programs[key] = capture(module, inputs, own_depthwise=schedule.own_depthwise)
-    program = programs[key]
-    parts = partition(program, fuse=schedule.fuse)
-    return Assembler(parts, schedule, bool(module.training)).text(reference)
+        programs[key] = capture(module, inputs, schedule.own_depthwise, triton)
+    parts = partition(programs[key], fuse=schedule.fuse, rows=triton)
+    return Assembler(parts, schedule, bool(module.training), device).text(reference)

@@ -19,6 +19,7 @@ from kernelmill.search.codegen.ir import (
 )
 from kernelmill.search.codegen.lower import TABLE, Lowering
 from kernelmill.search.codegen.nest import Nest, is_computed
+from kernelmill.search.codegen.triton import supports
 
 log = logging.getLogger(__name__)
 
@@ -43,7 +44,9 @@ KEPT = frozenset(
 IGNORED = ("_assert_tensor_metadata", "_assert_async", "sym_constrain_range_for_size")
 
 
-def capture(module: torch.nn.Module, inputs: list[Any], own_depthwise: bool = True) -> Program:
+def capture(
+    module: torch.nn.Module, inputs: list[Any], own_depthwise: bool = True, triton: bool = False
+) -> Program:
     """Export ``module`` for these inputs and lower its graph.
 
     Raises:
@@ -63,7 +66,7 @@ def capture(module: torch.nn.Module, inputs: list[Any], own_depthwise: bool = Tr
             raise
         except Exception as error:
             raise Unsupported(f"export: {type(error).__name__}: {error}") from error
-    return _Lower(exported, strides, module, own_depthwise).program()
+    return _Lower(exported, strides, module, own_depthwise, triton).program()
 
 
 class _Strides(torch.fx.Interpreter):
@@ -100,7 +103,10 @@ class _Strides(torch.fx.Interpreter):
 
 
 class _Lower:
-    def __init__(self, exported: Any, strides: dict[str, Any], module: torch.nn.Module, own):
+    def __init__(
+        self, exported: Any, strides: dict[str, Any], module: torch.nn.Module, own, triton
+    ):
+        self.triton = triton
         self.own_depthwise = own
         self.exported = exported
         self.strides = strides
@@ -182,9 +188,11 @@ class _Lower:
         results = node.meta["val"]
         many = list(results) if isinstance(results, tuple | list) else [results]
         if name in TABLE and all(isinstance(v, torch.Tensor) and v.dtype in DTYPES for v in many):
+            before = self.b.count
             try:
                 return self._lower(node, name, many, args, kwargs)
             except Unsupported as reason:
+                self.b.forget(before)
                 log.debug("%s stays a torch call: %s", name, reason)
         return self._call(node, name, results, args, kwargs)
 
@@ -201,7 +209,13 @@ class _Lower:
         value = TABLE[name](context, *args, **kwargs)
         for prim in list(self.b.known.values()):
             if prim.id > before and is_computed(prim):
-                Nest([prim], [prim])
+                Nest([prim], [prim], self.triton)
+            if (
+                prim.id > before
+                and self.triton
+                and (not supports(prim) or prim.kind == "slice" or prim.dtype in ("f16", "bf16"))
+            ):
+                raise Unsupported(f"{prim} in Triton")
         checked = value if isinstance(value, tuple) else (value,)
         for prim, meta in zip(checked, many, strict=True):
             if prim is not None and (

@@ -147,6 +147,10 @@ class Builder:
             self.known[key] = Prim(kind, tuple(args), shape, dtype, attrs, self.count)
         return self.known[key]
 
+    def forget(self, count: int) -> None:
+        """Drop what was made after the first ``count`` prims."""
+        self.known = {key: prim for key, prim in self.known.items() if prim.id <= count}
+
     def buffer(self, name: str, shape: Sequence[int], dtype: str, stride: Sequence[int]) -> Prim:
         return self.make("buffer", (), shape, dtype, name=name, stride=tuple(stride))
 

@@ -13,6 +13,7 @@ from kernelmill.search.codegen.ir import BYTES, VIEWS, Prim, Unsupported
 
 LOOPED = ("reduce", "scan", "window")
 SMALL = 16384
+LONGEST_ROW = 32768
 MOST_LOCAL_BYTES = 2 << 20
 
 
@@ -48,7 +49,7 @@ class Nest:
         Unsupported: no consistent loop structure, or one that would be slow.
     """
 
-    def __init__(self, prims: Iterable[Prim], roots: Iterable[Prim], parallel: int = 8):
+    def __init__(self, prims: Iterable[Prim], roots: Iterable[Prim], rows: bool = False):
         self.prims = list(prims)
         self.inside = set(self.prims)
         self.roots = list(roots)
@@ -65,7 +66,9 @@ class Nest:
             self.phase[stage] = self._phase(stage)
         self.phases = 1 + max(self.phase.values(), default=0)
         self.parallel = self._parallel()
-        self._judge(parallel)
+        self._judge()
+        if rows:
+            self._judge_rows()
 
     def axes(self, prim: Prim) -> frozenset[Axis]:
         return frozenset(self.dims.flat(prim))
@@ -109,7 +112,25 @@ class Nest:
             common = free if common is None else common & free
         return common or frozenset()
 
-    def _judge(self, parallel: int) -> None:
+    def _judge_rows(self) -> None:
+        """For one program per row: every stage covers the row, or is a value of it."""
+        domains = {self.domain(s) for s in self.stages}
+        reduces = [s for s in self.stages if s.kind == "reduce"]
+        if any(s.kind in ("scan", "window") for s in self.stages):
+            raise Unsupported("scan or window in a row kernel")
+        if not reduces:
+            if len(domains) > 1:
+                raise Unsupported("results of different shapes")
+            return
+        whole = frozenset().union(*domains)
+        if any(d not in (whole, self.parallel) for d in domains):
+            raise Unsupported("stages that cover part of a row")
+        if any(self.reduced(s) != whole - self.parallel for s in reduces):
+            raise Unsupported("reductions over different axes")
+        if volume(whole - self.parallel) > LONGEST_ROW:
+            raise Unsupported("rows too long for one program")
+
+    def _judge(self, parallel: int = 8) -> None:
         largest = max((volume(self.domain(s)) for s in self.stages), default=0)
         self.largest = largest
         steps = volume(self.parallel)

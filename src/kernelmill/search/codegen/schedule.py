@@ -1,4 +1,4 @@
-"""The choices that do not change what is computed: a flat, JSON-able record with a neighbourhood."""
+"""The choices that do not change what is computed: a flat record with a neighbourhood."""
 
 from __future__ import annotations
 
