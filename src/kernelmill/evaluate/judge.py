@@ -16,9 +16,10 @@ from kernelmill.evaluate import sandbox
 from kernelmill.evaluate.environment import describe
 from kernelmill.evaluate.evaluation import Evaluation, Reason, Timing
 from kernelmill.evaluate.process import WorkerProcess, Zygote
+from kernelmill.evaluate.racing import race_trials
 from kernelmill.evaluate.session import TaskReport, TaskSession
 from kernelmill.evaluate.settings import Settings
-from kernelmill.evaluate.trial import Rejected, Trial, race_trials
+from kernelmill.evaluate.trial import Rejected, Trial
 from kernelmill.tasks import Candidate, Task
 
 SESSIONS = 2

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 
 from kernelmill.evaluate import variants, wire
-from kernelmill.evaluate.worker import _aliases, leaves, tensors_in
+from kernelmill.evaluate.contents import aliases, leaves, tensors_in
 from kernelmill.tasks import Program, Task, TaskError, Tolerance
 
 ILL_CONDITIONED = 2e-4
@@ -217,7 +217,7 @@ class Oracle:
             "state": weights,
             "inputs_after": changed,
             "state_after": state_after,
-            "aliases": _aliases(narrow, tensors, list(after.values())),
+            "aliases": aliases(narrow, tensors, list(after.values())),
             "cotangents": cotangents,
         }
         case |= self._answers(narrow, narrow_grads, wide)

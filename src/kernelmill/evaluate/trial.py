@@ -9,18 +9,17 @@ from contextlib import contextmanager
 from typing import Any
 
 from kernelmill import backends
-from kernelmill.evaluate import compare, wire
+from kernelmill.evaluate import compare, suspicion, wire
 from kernelmill.evaluate.evaluation import Errors, Reason, Timing
 from kernelmill.evaluate.process import Refused, WorkerDied, WorkerProcess
 from kernelmill.evaluate.screen import calls_compiler, screen
 from kernelmill.evaluate.session import TaskSession
-from kernelmill.evaluate.timing import Racer, TimingFault, race, summarise
+from kernelmill.evaluate.timing import Racer
 from kernelmill.tasks import Candidate
 
 EXCESSIVE = 10.0
 FLOOR_SLACK = 6.0
 KEPT_BYTES = 64 << 20
-ATTEMPTS = 3
 _ERROR_CODES = {
     "syntax_error", "no_model_new", "no_forward", "build_failed", "build_timeout", "import_failed",
     "init_failed", "runtime_error", "timeout", "memory_limit", "cpu_limit", "process_limit",
@@ -301,42 +300,14 @@ class Trial:
         self.called.discard("s")
 
     def check_policy(self, ops: list[list[Any]]) -> None:
-        """Who did the computing: the candidate's kernel, or the framework?"""
         if not self.claims_kernel:
             return
-        theirs = self.session.reference_ops()
-        if not theirs:
-            return
-        mine = [name for name, _ in ops]
-        left = list(mine)
-        covered = 0
-        for name, _ in theirs:
-            if name in left:
-                left.remove(name)
-                covered += 1
-        share = sum(b for _, b in ops) / max(1, sum(b for _, b in theirs))
-        if covered == len(theirs):
-            raise Rejected(
-                Reason(
-                    "no_kernel" if not left else "decoy_kernel",
-                    "the candidate claims a kernel of its own, but every operator of the "
-                    f"reference ({', '.join(n for n, _ in theirs[:6])}) still runs in the "
-                    "framework",
-                    {"operators": mine[:50]},
-                )
-            )
-        if share > 0.9 and self.settings.policy == "strict":
-            raise Rejected(
-                Reason("decoy_kernel", f"the framework moves {share:.0%} of the reference's bytes")
-            )
-        if share > 0.9:
-            self.warnings.append(
-                Reason(
-                    "framework_share",
-                    f"framework operators move {share:.0%} of the bytes that the reference's do",
-                    {"operators": mine[:50]},
-                )
-            )
+        strict = self.settings.policy == "strict"
+        found = suspicion.of_operators(ops, self.session.reference_ops(), strict)
+        if found is not None and found.code != "framework_share":
+            raise Rejected(found)
+        if found is not None:
+            self.warnings.append(found)
 
     def check_alarms(self) -> None:
         if self.worker.alarms:
@@ -353,38 +324,15 @@ class Trial:
             self.judge_report(report)
 
     def judge_report(self, report: dict[str, Any]) -> None:
-        if report["patched"]:
-            names = ", ".join(report["patched"][:5])
-            raise Rejected(
-                Reason("patched", f"the candidate replaced {names}", {"names": report["patched"]})
-            )
-        state = dict(report["global_state"])
-        if self.compiled:
-            state.pop("recursion", None)
-        if state:
-            text = ", ".join(f"{k} from {a} to {b}" for k, (a, b) in state.items())
-            raise Rejected(
-                Reason("global_state", f"the candidate changed process-wide state: {text}", state)
-            )
-        if report["swallowed"]:
-            reason = Reason(
-                "swallowed_exception",
-                f"an exception was raised and caught in the candidate: {report['swallowed'][0]}",
-                {"exceptions": report["swallowed"]},
-            )
-            if self.stage != "build":
-                raise Rejected(reason)
-        if report["flushes_denormals"]:
-            reason = Reason(
-                "global_state", "the candidate switched on flush-to-zero for the whole process"
-            )
-            if not self.worker.maps_own_code():  # a library's start-up code does it under fast-math
-                raise Rejected(reason)
-            self.warnings.append(Reason("flushes_denormals", reason.message))
-        if report["threads"] > 0:
-            raise Rejected(
-                Reason("threads_left", f"{report['threads']} Python threads are still running")
-            )
+        refusals, warnings = suspicion.of_report(
+            report,
+            loading=self.stage == "build",
+            compiled=self.compiled,
+            native=self.worker.maps_own_code(),
+        )
+        self.warnings += warnings
+        if refusals:
+            raise Rejected(*refusals)
 
     def probes(self) -> None:
         self.stage = "probes"
@@ -469,42 +417,3 @@ def _is_native(candidate: Candidate) -> bool:
     text = candidate.source
     python = "class ModelNew" in text and "import" in text
     return not python and ("#include" in text or 'extern "C"' in text or "__global__" in text)
-
-
-def race_trials(trials: list[Trial], session: TaskSession, settings: Any) -> list[Timing]:
-    """Time the reference and all trials in turn, on the same inputs, each seen once."""
-    reference = session.reference_racer()
-    base = session.timing_base(all(t.copied for t in trials))
-    for op, args in (
-        ("load_state", {"state": base["state"]}),
-        ("warm", {"inputs": base["inputs"], "budget_s": 0.05}),
-        ("load_state", {"state": base["state"]}),
-    ):
-        reference.request(op, seconds=settings.build_s, slot="a", **args)
-    answers: dict[str, dict[str, Any]] = {}
-
-    def check(index: int, case: dict[str, Any], reply: dict[str, Any]) -> Any:
-        if case["name"] not in answers:
-            answers.clear()
-            answers[case["name"]] = session.answered(case)
-        return trials[index - 1].check_timed(answers[case["name"]], reply)
-
-    rng = random.Random(session.derive("race"))
-    limits = {"runs": settings.runs, "seconds": settings.min_time_s, "wall_s": settings.wall_s}
-    try:
-        for attempt in range(ATTEMPTS):
-            racers = [Racer(reference, "a"), *(t.prepare_race(base) for t in trials)]
-            try:
-                race(racers, lambda: session.fresh(base), check, rng=rng, **limits)
-                break
-            except TimingFault as fault:
-                # a busy machine can look like hidden work, but not again and again
-                if fault.code != "clock_mismatch" or attempt == ATTEMPTS - 1:
-                    raise
-    except TimingFault as fault:
-        raise Rejected(Reason(fault.code, fault.message, {"racer": fault.index})) from None
-    except Refused as refused:
-        raise Rejected(Reason(refused.code, refused.message, refused.evidence)) from None
-    except WorkerDied as died:
-        raise Rejected(Reason(died.code, died.message)) from None
-    return [summarise(racers[0], r, 0.0) for r in racers[1:]]
