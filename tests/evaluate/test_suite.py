@@ -44,7 +44,8 @@ def judge(request):
 @pytest.fixture(scope="module")
 def answers(judge, request):
     """Gives a case's evaluation. What needs no clock is judged ahead by two judges in parallel."""
-    specs = [getattr(item, "callspec", None) for item in request.session.items]
+    items = [i for i in request.session.items if getattr(i, "module", None) is request.module]
+    specs = [getattr(item, "callspec", None) for item in items]
     chosen = {spec.params["case"] for spec in specs if spec is not None and "case" in spec.params}
     ahead = [case for case in sorted(chosen, key=lambda case: case.task_name) if not timed(case)]
     half = len(ahead) // 2 if not FULL else 0

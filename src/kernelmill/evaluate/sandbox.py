@@ -247,8 +247,13 @@ def enter(jail: Jail, status_fd: int, keep: tuple[int, ...]) -> None:
     if jail.level == "landlock":
         if os.geteuid() == 0:
             os.chmod(jail.mount_point, 0o777)
-        _set_limits(jail, count_processes=os.geteuid() == 0)
-        _become_nobody(jail.read_all)
+        # without a file system of its own, another user may not even reach the interpreter
+        reachable = os.geteuid() != 0 or all(_open_to_all(path) for path in jail.readable)
+        _set_limits(jail, count_processes=os.geteuid() == 0 and reachable)
+        if reachable:
+            _become_nobody(jail.read_all)
+        else:
+            sc.set_capabilities(0)
         readable = [*_SYSTEM, *jail.readable, *(f"/etc/{n}" for n in _ETC), "/proc", "/sys"]
         devices = [f"/dev/{n}" for n in _DEVICES]
         sc.landlock(readable, [jail.mount_point, *devices])
@@ -257,6 +262,12 @@ def enter(jail: Jail, status_fd: int, keep: tuple[int, ...]) -> None:
         _become_nobody(jail.read_all)
     if seccomp.available():
         seccomp.install()
+
+
+def _open_to_all(path: str) -> bool:
+    """May any user walk down to ``path``?"""
+    parents = Path(path).resolve().parents
+    return all(os.stat(p).st_mode & 0o001 for p in parents)
 
 
 def _close_all_but(keep: tuple[int, ...]) -> None:
