@@ -30,7 +30,8 @@ class Emitter:
     ``inputs`` and ``outputs`` give the order of the pointer arguments.
     """
 
-    def __init__(self, plan: Plan, name: str):
+    def __init__(self, plan: Plan, name: str, reused: dict[Prim, Prim] | None = None):
+        self.reused = reused or {}
         self.plan = plan
         self.nest = plan.nest
         self.name = name
@@ -38,12 +39,15 @@ class Emitter:
         self.depth = 1
         self.env: dict[Axis, str] = {a: f"i{k}" for k, a in enumerate(plan.order)}
         self.base_env = self.env
+        # the results are written through pointers of their own, or over a dead input
         self.inputs = [
             p for p in plan.memory if p not in self.nest.roots or p not in self.nest.inside
         ]
         self.outputs = list(self.nest.roots)
         self.pointer = {p: f"b{k}" for k, p in enumerate(self.inputs)}
         self.result = {p: f"o{k}" for k, p in enumerate(self.outputs)}
+        for prim, buffer in self.reused.items():
+            self.result[prim] = self.pointer[buffer]
         self.count = 0
         self.extra = plan.scratch
         self.written: set[Prim] = set()
@@ -89,15 +93,21 @@ class Emitter:
     def function(self) -> str:
         plan = self.plan
         body = self._body()
+        written = set(self.reused.values())
         args = [
-            f"const {C_STORAGE[p.dtype]}* __restrict {self.pointer[p]}" for p in self.inputs
-        ] + [f"{C_STORAGE[p.dtype]}* __restrict {self.result[p]}" for p in self.outputs]
+            f"{'' if p in written else 'const '}{C_STORAGE[p.dtype]}* __restrict {self.pointer[p]}"
+            for p in self.inputs
+        ] + [
+            f"{C_STORAGE[p.dtype]}* __restrict {self.result[p]}"
+            for p in self.outputs
+            if p not in self.reused
+        ]
         head = [f'extern "C" int {self.name}({", ".join(args)}) {{', "  int err = 0;"]
         if plan.schedule.huge_pages:
             head += [
                 f"  km_advise({self.result[p]}, {p.numel * BYTES[p.dtype]}LL);"
                 for p in self.outputs
-                if p.numel * BYTES[p.dtype] >= 4 << 20
+                if p.numel * BYTES[p.dtype] >= 4 << 20 and p not in self.reused
             ]
         return "\n".join([*head, *body, "  return err;", "}"])
 

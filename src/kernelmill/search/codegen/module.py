@@ -8,6 +8,7 @@ from typing import Any
 from kernelmill.search.codegen.cpp import Emitter
 from kernelmill.search.codegen.fuse import Kernel, Partition
 from kernelmill.search.codegen.ir import TORCH_NAMES, Call, Prim, Unsupported
+from kernelmill.search.codegen.layout import layouts, reusable, takes_channels_last
 from kernelmill.search.codegen.mathlib import HEADER
 from kernelmill.search.codegen.plan import Plan
 from kernelmill.search.codegen.schedule import Schedule
@@ -85,6 +86,7 @@ class Assembler:
         self.device = device
         self.partition = partition
         self.program = partition.program
+        self.layout = layouts(partition) if schedule.channels_last and device == "cpu" else {}
         self.schedule = schedule
         self.training = training
         self.kernels: list[str] = []
@@ -242,6 +244,8 @@ class Assembler:
 
     def _call(self, call: Call) -> None:
         args = [self.structure(a) for a in call.args]
+        if self.layout and takes_channels_last(call):
+            args[0] += ".contiguous(memory_format=_torch.channels_last)"
         args += [f"{k}={self.structure(v)}" for k, v in call.kwargs.items()]
         name = f"r{self.calls}"
         self.calls += 1
@@ -260,31 +264,40 @@ class Assembler:
         name = f"k{len(self.kernels)}"
         on_cpu = self.device == "cpu"
         emitter = (
-            Emitter(Plan(kernel, self.schedule), name)
-            if on_cpu
-            else TritonEmitter(kernel, self.schedule, name)
+            self._emitter(kernel, name) if on_cpu else TritonEmitter(kernel, self.schedule, name)
         )
         self.kernels.append(emitter.function())
         for prim in emitter.outputs:
             variable = f"v{prim.id}"
             dtype = TORCH_NAMES[prim.dtype]
             make = f"_torch.empty({prim.shape!r}, dtype=_torch.{dtype}{self.place()})"
+            if prim in self.layout:
+                stride = self.layout[prim]
+                make = f"_torch.empty_strided({prim.shape!r}, {stride!r}, dtype=_torch.{dtype})"
+            if on_cpu and prim in emitter.reused:
+                make = self._laid(emitter.reused[prim])
             self.lines.append(f"{variable} = {make}")
             self.names[prim] = variable
         arguments = [self._laid(p) for p in emitter.inputs]
-        arguments += [self.names[p] for p in emitter.outputs]
+        arguments += [
+            self.names[p] for p in emitter.outputs if not on_cpu or p not in emitter.reused
+        ]
         self.signatures[name] = len(arguments)
         if on_cpu:
             self.lines.append(f"_{name}({', '.join(arguments)})")
         else:
             self.lines.append(emitter.launch(arguments))
 
+    def _emitter(self, kernel: Kernel, name: str) -> Emitter:
+        plan = Plan(kernel, self.schedule, self.layout)
+        return Emitter(plan, name, reusable(plan, kernel, self.partition))
+
     def _laid(self, prim: Prim) -> str:
         """A buffer in the strides that the plan took for it."""
         if prim.kind != "buffer":
             return self.names[prim]
         if prim not in self.laid:
-            text, stride = self.names[prim], prim.attrs["stride"]
+            text, stride = self.names[prim], self.layout.get(prim, prim.attrs["stride"])
             variable = prim.attrs["name"] if text.startswith("t") else f"c_{prim.attrs['name']}"
             self.lines.append(f"{variable} = _km_as({text}, {stride!r})")
             self.laid.add(prim)

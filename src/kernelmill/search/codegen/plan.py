@@ -39,7 +39,15 @@ class Local:
 
 
 class Plan:
-    def __init__(self, kernel: Kernel, schedule: Schedule):
+    """``layout``: strides of tensors in memory where they are not the usual ones."""
+
+    def __init__(
+        self,
+        kernel: Kernel,
+        schedule: Schedule,
+        layout: dict[Prim, tuple[int, ...]] | None = None,
+    ):
+        self.layout = layout or {}
         self.kernel = kernel
         self.schedule = schedule
         self.nest: Nest = kernel.nest()
@@ -82,10 +90,11 @@ class Plan:
         result = {}
         for prim in nest.dims.raw:
             if prim.kind == "buffer":
-                result[prim] = strides(nest.dims.of(prim), prim.attrs["stride"])
+                steps = self.layout.get(prim, prim.attrs["stride"])
+                result[prim] = strides(nest.dims.of(prim), steps)
             elif is_computed(prim) and (prim not in nest.inside or prim in nest.roots):
                 steps = [math.prod(prim.shape[d + 1 :]) for d in range(len(prim.shape))]
-                result[prim] = strides(nest.dims.of(prim), steps)
+                result[prim] = strides(nest.dims.of(prim), self.layout.get(prim, steps))
         return result
 
     def kept(self, axes) -> frozenset[Axis]:
