@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from kernelmill.search.codegen import calls
 from kernelmill.search.codegen.cpp import Emitter
 from kernelmill.search.codegen.fuse import Kernel, Partition
 from kernelmill.search.codegen.ir import TORCH_NAMES, Call, Prim, Unsupported
@@ -86,6 +87,7 @@ class Assembler:
         self.device = device
         self.partition = partition
         self.program = partition.program
+        self.onednn = schedule.gemm == "onednn" and device == "cpu" and calls.onednn()
         self.layout = layouts(partition) if schedule.channels_last and device == "cpu" else {}
         self.schedule = schedule
         self.training = training
@@ -113,6 +115,8 @@ class Assembler:
             return self._triton_text(reference, output)
         runtime = RUNTIME.replace("@FLAGS@", repr(self.schedule.flags()))
         functions = [f'_{k} = _km_function("{k}", {n})' for k, n in self.signatures.items()]
+        if any("_km_linear(" in line or "_km_conv(" in line for line in self.lines):
+            runtime += calls.HELPERS
         runtime = runtime.replace("@FUNCTIONS@", "\n".join(functions))
         source = HEADER + "\n" + "\n\n".join(self.kernels)
         return (
@@ -243,14 +247,15 @@ class Assembler:
     # -- units
 
     def _call(self, call: Call) -> None:
-        args = [self.structure(a) for a in call.args]
-        if self.layout and takes_channels_last(call):
-            args[0] += ".contiguous(memory_format=_torch.channels_last)"
-        args += [f"{k}={self.structure(v)}" for k, v in call.kwargs.items()]
+        def structure(value: Any) -> str:
+            text = self.structure(value)
+            if value is call.args[0] and self.layout and takes_channels_last(call):
+                text += ".contiguous(memory_format=_torch.channels_last)"
+            return text
+
         name = f"r{self.calls}"
         self.calls += 1
-        packet = call.target.split(".")
-        text = f"_torch.ops.{'.'.join(packet)}({', '.join(args)})"
+        text = calls.text(call, structure, self.onednn, bool(self.layout))
         self.lines.append(f"{name} = {text}")
         for i, out in enumerate(call.outputs):
             if out is None:

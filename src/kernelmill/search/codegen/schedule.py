@@ -14,9 +14,9 @@ CHOICES: dict[str, tuple[Any, ...]] = {
     "accumulate": ("blocked", "double"),
     "fuse": (True, False),
     "channels_last": (False, True),
+    "gemm": ("onednn", "torch"),
     "own_depthwise": (True, False),
     "huge_pages": (True, False),
-    "moments": ("two_pass", "blocks"),
     "native_width": (True, False),
 }
 
@@ -36,9 +36,9 @@ class Schedule:
             (``blocked``), or float64 throughout (``double``).
         fuse: one kernel may hold several reductions; ``False``: each gets its own.
         channels_last: convolutions see their input in that layout.
+        gemm: matrix products and convolutions through oneDNN, or whatever torch takes.
         own_depthwise: depthwise convolutions are generated too.
         huge_pages: ask the kernel for large pages under large outputs.
-        moments: variance by a second pass, or in one pass by blocks.
         native_width: 512-bit vectors where the processor has them.
     """
 
@@ -49,9 +49,9 @@ class Schedule:
     accumulate: str = "blocked"
     fuse: bool = True
     channels_last: bool = False
+    gemm: str = "onednn"
     own_depthwise: bool = True
     huge_pages: bool = True
-    moments: str = "two_pass"
     native_width: bool = True
 
     def to_dict(self) -> dict[str, Any]:

@@ -55,6 +55,7 @@ def drafts(task: Task) -> Iterator[Schedule]:
     """The first schedules to try, best guess first (equal texts are dropped by the caller)."""
     yield Schedule()
     yield Schedule(channels_last=True)
+    yield Schedule(gemm="torch")
     yield Schedule(own_depthwise=False)
     yield Schedule(fuse=False)
     yield Schedule(tile=256)
