@@ -38,6 +38,10 @@ class Chooser:
             if name not in self.retired and self._vain[name, parents] < self.strikes[name]
         ]
 
+    def unheard(self) -> bool:
+        """Is there a proposer that was never asked?"""
+        return any(not self._calls[n] for n in self.names if n not in self.retired)
+
     def pick(self, graph: Graph, parents: tuple[int, ...]) -> str | None:
         """The proposer to ask about ``parents``; ``None`` where all have run dry."""
         names = self.open_for(parents)

@@ -14,7 +14,7 @@ from kernelmill.tasks import Candidate
 
 log = logging.getLogger("kernelmill")
 
-_ORDER = ("compile", "library", "template")  # cheap and safe ideas first
+_ORDER = ("compile", "template", "library")  # the baseline first, then what is likely to win
 
 
 class ProposerHung(Exception):
@@ -100,7 +100,7 @@ def as_candidate(item: Any, proposer: str) -> Candidate:
 
 
 def known_proposers() -> dict[str, type]:
-    """Proposer classes by name, cheap and safe ideas first."""
+    """Proposer classes by name, in the order in which they are asked first."""
     try:
         discover = import_module("kernelmill.search.proposers").discover
     except ImportError as error:

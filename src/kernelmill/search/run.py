@@ -225,7 +225,9 @@ class Run:
         while True:
             while stop is None and len(flying) < self.executor.workers:
                 # the first draft, plain torch.compile by default, is judged whatever it costs
-                late = self.stopper.out_of_time(self.elapsed + self._typical() / 2)
+                # and every proposer is heard once before a costly one shortens the search
+                ahead = 0.0 if self.chooser.unheard() else self._typical() / 2
+                late = self.stopper.out_of_time(self.elapsed + ahead)
                 if late and self.stopper.count:
                     stop = "wall_clock"
                 elif self._pending:
