@@ -19,6 +19,7 @@ from kernelmill.tasks import Task, TaskError
 log = logging.getLogger("kernelmill")
 
 COMPILE = "torch.compile"
+MARGIN = 0.03
 
 
 @dataclass(frozen=True)
@@ -69,18 +70,23 @@ def contenders(graph: Graph, top: int) -> list[Node]:
     return chosen
 
 
+def _is_faster(timing: Timing) -> bool:
+    low = timing.interval[0]
+    return low > 1.0 or (timing.ratio > 1.0 + MARGIN and low > 1.0 - MARGIN)
+
+
 def final_ranking(
     judge: Any, task: Task, graph: Graph, top: int = 3, runs: int | None = None
 ) -> Ranking:
-    """Race the contenders and name the winner: the fastest one whose interval lies above 1, or
-    the reference where there is none. (Without contenders the reference runs against itself, for
-    its time.)"""
+    """Race the contenders and name the winner: the fastest one that is faster than the reference
+    beyond doubt or by `MARGIN` with little doubt, or the reference where there is none. (Without
+    contenders the reference runs against itself, for its time.)"""
     nodes = contenders(graph, top)
     timings = _race(judge, task, nodes or [graph[graph.root]], runs)
     remeasured = bool(timings)
     if not remeasured:
         timings = {n.id: n.evaluation.timing for n in nodes}
-    faster = [n for n in nodes if n.id in timings and timings[n.id].interval[0] > 1.0]
+    faster = [n for n in nodes if n.id in timings and _is_faster(timings[n.id])]
     winner = max(
         (n for n in faster if n.id != graph.root),
         key=lambda n: timings[n.id].ratio,
