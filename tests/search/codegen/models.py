@@ -186,6 +186,22 @@ MODELS = {
         ROWS,
         "self.l = nn.Linear(70, 40)",
     ),
+    "large_products": text(
+        "(F.silu(self.l(x).tanh()), (x @ self.w).relu() + 1, F.softmax(self.l(x), -1))",
+        "torch.randn(120, 300)",
+        "self.l = nn.Linear(300, 400); self.w = nn.Parameter(torch.randn(300, 200))",
+    ),
+    "overwritten": text(
+        "F.layer_norm(self.l(x), (40,)).relu()", ROWS, "self.l = nn.Linear(70, 40)"
+    ),
+    "chain": layer(
+        "nn.Sequential(nn.Conv2d(6, 8, 3, padding=1), nn.BatchNorm2d(8), nn.ReLU(),"
+        "nn.Conv2d(8, 8, 1), nn.GroupNorm(2, 8), nn.SiLU(), nn.Conv2d(8, 4, 3),"
+        "nn.MaxPool2d(2), nn.InstanceNorm2d(4), nn.Tanh())"
+    ),
+    "single_element": several(
+        "x.argmax(1)\nx.max(1)[0]\nx.std(1, correction=0)", "torch.randn(9, 1)"
+    ),
     "attention": text(
         "F.softmax((x @ x.transpose(-1, -2) * 0.3).masked_fill(torch.tril(torch.ones(9, 9)) == 0,"
         ' float("-inf")), -1) @ x',

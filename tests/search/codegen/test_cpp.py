@@ -27,6 +27,16 @@ SCHEDULES = {
 }
 
 
+@pytest.mark.parametrize(
+    "name", ["chain", "convolution", "channels_last", "depthwise", "batch_norm"]
+)
+def test_channels_last_computes_the_same(name):
+    model, new, inputs, _ = build(MODELS[name], Schedule(channels_last=True))
+    for label, changed in variants(inputs):
+        new.load_state_dict(model.state_dict())
+        assert_agrees(model, new, changed, label)
+
+
 @pytest.mark.parametrize("schedule", SCHEDULES)
 @pytest.mark.parametrize("name", ["softmax_outer", "channels", "group_norm", "long_rows"])
 def test_every_schedule_computes_the_same(name, schedule):

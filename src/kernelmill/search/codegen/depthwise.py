@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from kernelmill.search.codegen.expr import store
 from kernelmill.search.codegen.ir import C_COMPUTE, Prim, Unsupported
+from kernelmill.search.codegen.values import Scope
 
 if TYPE_CHECKING:
     from kernelmill.search.codegen.axes import Axis
@@ -101,8 +102,6 @@ def emit(em: Emitter, stage: Prim, inputs: list[list[Axis]], outputs: list[list[
 
 
 def _load_weights(em: Emitter, stage: Prim, count: int) -> None:
-    from kernelmill.search.codegen.cpp import Scope
-
     weight = stage.args[1]
     dims = em.nest.dims.of(weight)
     rank = len(stage.attrs["kernel"])
@@ -124,8 +123,6 @@ def _load_weights(em: Emitter, stage: Prim, count: int) -> None:
 
 
 def _load_plane(em: Emitter, stage: Prim, inputs, height: int, width: int, at: str) -> None:
-    from kernelmill.search.codegen.cpp import Scope
-
     env = dict(em.env)
     if len(inputs) == 2 and inputs[0]:
         env[inputs[0][0]] = "y"

@@ -137,3 +137,10 @@ def identity(op: str, dtype: str) -> str:
         return f"({kind})({sign}KM_INF)"
     bound = "lowest" if op in ("max", "argmax") else "max"
     return f"std::numeric_limits<{kind}>::{bound}()"
+
+
+def join(op: str, a: str, b: str, kind: str) -> str:
+    """``a`` joined with ``b`` in a reduction held in the C++ type ``kind``."""
+    if op in ("max", "min"):
+        return f"km_{op}<{kind}>({b}, {a})"
+    return f"({a} {({'sum': '+', 'mean': '+', 'prod': '*', 'any': '|', 'all': '&'})[op]} {b})"

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Any
 
 from kernelmill.search.codegen.fuse import partition
 from kernelmill.search.codegen.graph import capture
+from kernelmill.search.codegen.ir import Unsupported
 from kernelmill.search.codegen.module import Assembler
 from kernelmill.search.codegen.schedule import Schedule
+
+log = logging.getLogger(__name__)
 
 
 def generate(
@@ -36,5 +40,13 @@ def generate(
     triton = device != "cpu"
     if key not in programs:
         programs[key] = capture(module, inputs, schedule.own_depthwise, triton)
-    parts = partition(programs[key], fuse=schedule.fuse, rows=triton)
-    return Assembler(parts, schedule, bool(module.training), device).text(reference)
+    training = bool(module.training)
+    try:
+        parts = partition(programs[key], fuse=schedule.fuse, rows=triton)
+        return Assembler(parts, schedule, training, device).text(reference)
+    except Unsupported as reason:
+        if not schedule.fuse:
+            raise
+        log.debug("without fusion: %s", reason)
+        parts = partition(programs[key], fuse=False, rows=triton)
+        return Assembler(parts, schedule, training, device).text(reference)

@@ -206,7 +206,9 @@ class Builder:
         if op == "mean" and dtype not in ("f32", "f64"):
             raise Unsupported(f"mean of {dtype}")
         real = [d for d in dims if x.shape[d] != 1]
-        if not real and op not in ("argmax", "argmin"):
+        if not real and op in ("argmax", "argmin"):
+            result = self.full(shape, 0, "i64")
+        elif not real:
             result = self.reshape(x, shape)
         else:
             result = self.make("reduce", (x,), shape, dtype, op=op, dims=dims)

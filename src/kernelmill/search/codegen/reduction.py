@@ -6,11 +6,12 @@ import math
 from typing import TYPE_CHECKING
 
 from kernelmill.search.codegen.axes import Axis
-from kernelmill.search.codegen.expr import identity
+from kernelmill.search.codegen.expr import identity, join
 from kernelmill.search.codegen.ir import C_COMPUTE, Prim
+from kernelmill.search.codegen.values import Scope
 
 if TYPE_CHECKING:
-    from kernelmill.search.codegen.cpp import Emitter, Scope
+    from kernelmill.search.codegen.cpp import Emitter
     from kernelmill.search.codegen.plan import Group
 
 BLOCK = 4096  # elements between two looks at the flush counter
@@ -47,8 +48,6 @@ def _position(em: Emitter, stage: Prim) -> str:
 
 
 def _update(em: Emitter, stage: Prim, scope: Scope, acc: str, index: str, kind: str) -> None:
-    from kernelmill.search.codegen.cpp import join
-
     op = stage.attrs["op"]
     x = em.value(stage.args[0], scope, em.env)
     if op.startswith("arg"):
@@ -125,8 +124,6 @@ def _along(em: Emitter, group: Group, reduces: list[Prim], walked: list[Axis], v
 
 def _strip(em: Emitter, group: Group, vec: Axis, first: str, last: str, lanes: int) -> None:
     """Whole strips of ``lanes`` elements, then the rest."""
-    from kernelmill.search.codegen.cpp import Scope
-
     scope = Scope()
     for stage in group.stages:
         if stage.kind == "reduce":

@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING
 
 from kernelmill.search.codegen.expr import store
 from kernelmill.search.codegen.ir import C_COMPUTE, Prim, Unsupported
+from kernelmill.search.codegen.values import Scope
 
 if TYPE_CHECKING:
-    from kernelmill.search.codegen.cpp import Emitter, Scope
+    from kernelmill.search.codegen.cpp import Emitter
 
 BLOCK = 512
 
@@ -43,8 +44,6 @@ def _target(em: Emitter, stage: Prim) -> tuple[str, bool]:
 
 
 def _row(em: Emitter, stage: Prim, walked, vec) -> None:
-    from kernelmill.search.codegen.cpp import Scope
-
     kind, op = C_COMPUTE[stage.dtype], stage.attrs["op"]
     first, last = em.span(vec)
     var = em.base_env[vec]

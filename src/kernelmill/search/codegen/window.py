@@ -9,8 +9,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from kernelmill.search.codegen import depthwise
-from kernelmill.search.codegen.expr import identity, store
+from kernelmill.search.codegen.expr import identity, join, store
 from kernelmill.search.codegen.ir import C_COMPUTE, Prim, Unsupported
+from kernelmill.search.codegen.values import Scope
 
 if TYPE_CHECKING:
     from kernelmill.search.codegen.cpp import Emitter
@@ -68,8 +69,6 @@ def _planes(em: Emitter, stage: Prim, inputs, outputs, tile) -> None:
 
 
 def _line(em: Emitter, stage: Prim, inputs, outputs, names, tile) -> None:
-    from kernelmill.search.codegen.cpp import Scope, join
-
     attrs = stage.attrs
     op = attrs["op"]
     kind = C_COMPUTE[stage.dtype]
@@ -128,8 +127,6 @@ class _Here:
 
 
 def _reduce_line(em: Emitter, stage: Prim, names, tile, many: int, lane: str, kind: str) -> None:
-    from kernelmill.search.codegen.cpp import join
-
     attrs = stage.attrs
     op = attrs["op"]
     width_out = stage.shape[-1]
