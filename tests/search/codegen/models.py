@@ -202,6 +202,14 @@ MODELS = {
     "single_element": several(
         "x.argmax(1)\nx.max(1)[0]\nx.std(1, correction=0)", "torch.randn(9, 1)"
     ),
+    "read_elsewhere": several(
+        "(x.cumsum(2).cumsum(0) * y).flip(1) * x.cumsum(2)\n(x.softmax(2).flip(1) - x) * y",
+        "torch.randn(4, 5, 32), torch.randn(4, 5, 32)",
+    ),
+    "cancelling": several(
+        'x.exp() * y - x.exp() * y\nF.kl_div(torch.log(x.softmax(1)), x.softmax(1), reduction="batchmean")',
+        PAIR,
+    ),
     "attention": text(
         "F.softmax((x @ x.transpose(-1, -2) * 0.3).masked_fill(torch.tril(torch.ones(9, 9)) == 0,"
         ' float("-inf")), -1) @ x',

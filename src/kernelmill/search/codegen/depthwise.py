@@ -56,14 +56,14 @@ def emit(em: Emitter, stage: Prim, inputs: list[list[Axis]], outputs: list[list[
         if kh * kw <= UNROLLED:
             text = [f"{kind} r = {start};"]
             return text + [
-                f"r += taps[{a * kw + b}] * plane[{at} + {a * dh * pitch + b * dw}];"
+                f"r = std::fma(taps[{a * kw + b}], plane[{at} + {a * dh * pitch + b * dw}], r);"
                 for a in range(kh)
                 for b in range(kw)
             ]
         return [
             f"{kind} r = {start};",
             f"for (int a = 0; a < {kh}; ++a) for (int b = 0; b < {kw}; ++b) "
-            f"r += taps[a * {kw} + b] * plane[{at} + a * {dh * pitch} + b * {dw}];",
+            f"r = std::fma(taps[a * {kw} + b], plane[{at} + a * {dh * pitch} + b * {dw}], r);",
         ]
 
     env = dict(em.env)

@@ -67,6 +67,7 @@ class Nest:
         self.phases = 1 + max(self.phase.values(), default=0)
         self.parallel = self._parallel()
         self._judge()
+        self._judge_moved()
         if rows:
             self._judge_rows()
 
@@ -129,6 +130,28 @@ class Nest:
             raise Unsupported("reductions over different axes")
         if volume(whole - self.parallel) > LONGEST_ROW:
             raise Unsupported("rows too long for one program")
+
+    def _judge_moved(self) -> None:
+        """A stage's result must not be read at another step's index."""
+        for prim in list(self.dims.raw):
+            if prim.kind not in ("slice", "gather", "window"):
+                continue
+            if is_computed(prim) and prim not in self.inside:
+                continue
+            source = self.dims.of(prim.args[0])
+            if prim.kind == "window":
+                moved = source[len(prim.shape) - len(prim.attrs["kernel"]) :]
+            else:
+                moved = [source[prim.attrs["dim"]]]
+            axes = {a for dim in moved for a in dim} & self.parallel
+            if axes and any(axes & self.axes(p) for p in self._stages_under(prim.args[0])):
+                raise Unsupported("a result of this kernel read at another parallel index")
+
+    def _stages_under(self, prim: Prim) -> list[Prim]:
+        if is_computed(prim) and prim not in self.inside:
+            return []
+        below = [s for a in prim.args for s in self._stages_under(a)]
+        return [prim, *below] if prim.kind in LOOPED else below
 
     def _judge(self, parallel: int = 8) -> None:
         largest = max((volume(self.domain(s)) for s in self.stages), default=0)

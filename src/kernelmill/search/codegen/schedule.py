@@ -72,9 +72,10 @@ class Schedule:
         return result
 
     def flags(self) -> list[str]:
-        """Compiler flags. NaN and infinities keep their meaning; partial redundancy elimination
-        is off because it turns selects into branches, which then do not vectorise."""
-        flags = ["-fno-math-errno", "-fno-trapping-math", "-ffp-contract=fast", "-fno-tree-pre"]
+        """Compiler flags. NaN and infinities keep their meaning; products are rounded before they
+        are added, so that a * b - a * b is 0; partial redundancy elimination is off because it
+        turns selects into branches, which then do not vectorise."""
+        flags = ["-fno-math-errno", "-fno-trapping-math", "-ffp-contract=off", "-fno-tree-pre"]
         if self.native_width:
             flags.append("-mprefer-vector-width=512")
         return flags

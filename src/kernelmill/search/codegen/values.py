@@ -111,10 +111,16 @@ class Values:
             return False
         return env is self.env or all(env[a] == self.base_env[a] for a in axes)
 
+    def _here(self, prim: Prim, env: dict[Axis, str]) -> bool:
+        """Is the element one of this parallel step's own?"""
+        step = {*self.plan.outer, self.plan.vector} if self.plan.tiled else self.plan.outer
+        axes = self.plan.kept(self.nest.axes(prim))
+        return all(env[a] == self.base_env[a] for a in step if a in axes)
+
     def _value(self, prim: Prim, scope: Scope, env: dict[Axis, str], fresh: bool) -> str:
         nest, kind = self.nest, prim.kind
         if not fresh and prim in self.written:
-            if prim in self.plan.local:
+            if prim in self.plan.local and self._here(prim, env):
                 text = self.local_at(prim, env)
                 kind = C_COMPUTE[prim.dtype]
                 return text if self.local_kind(prim) == kind else f"({kind}){text}"
