@@ -207,7 +207,8 @@ MODELS = {
         "torch.randn(4, 5, 32), torch.randn(4, 5, 32)",
     ),
     "cancelling": several(
-        'x.exp() * y - x.exp() * y\nF.kl_div(torch.log(x.softmax(1)), x.softmax(1), reduction="batchmean")',
+        "x.exp() * y - x.exp() * y\n"
+        'F.kl_div(torch.log(x.softmax(1)), x.softmax(1), reduction="batchmean")',
         PAIR,
     ),
     "attention": text(
