@@ -80,6 +80,34 @@ def test_other_shapes_dtypes_modes_and_gradients_go_to_the_reference():
     assert all(p.grad is not None for p in new.parameters())
 
 
+def test_both_modes_of_a_module_have_kernels():
+    model, new, (x,), generated = build(MODELS["batch_norm"])
+    assert "_km_forward_1" in generated
+    model.load_state_dict(new.state_dict())
+    model.eval()
+    new.eval()
+    new.m[0].forward = None  # the reference's own layers are not called
+    with torch.no_grad():
+        torch.testing.assert_close(new(x), model(x))
+
+
+def test_a_module_without_modes_has_one_forward_for_both():
+    model, new, (x,), generated = build(MODELS["group_norm"])
+    assert "_km_forward_1" not in generated
+    new.eval()
+    new.m[0].forward = None
+    with torch.no_grad():
+        torch.testing.assert_close(new(x), model(x))
+
+
+def test_a_mixture_of_modes_goes_to_the_reference():
+    model, new, (x,), _ = build(MODELS["batch_norm"])
+    for module in (model, new):
+        module.m[0].eval()
+    with torch.no_grad():
+        assert torch.equal(new(x), model(x))
+
+
 def test_an_index_out_of_range_is_an_error_as_in_torch():
     model, new, (x, y), _ = build(MODELS["cross_entropy"])
     y = y.clone()

@@ -6,7 +6,7 @@ import logging
 from typing import Any
 
 from kernelmill.search.codegen.fuse import partition
-from kernelmill.search.codegen.graph import capture
+from kernelmill.search.codegen.graph import capture_modes
 from kernelmill.search.codegen.ir import Unsupported
 from kernelmill.search.codegen.module import Assembler
 from kernelmill.search.codegen.schedule import Schedule
@@ -39,14 +39,17 @@ def generate(
     key = schedule.own_depthwise
     triton = device != "cpu"
     if key not in programs:
-        programs[key] = capture(module, inputs, schedule.own_depthwise, triton)
-    training = bool(module.training)
+        programs[key] = capture_modes(module, inputs, schedule.own_depthwise, triton)
+    modes = [mode for mode, _ in programs[key]]
+
+    def text(fuse: bool) -> str:
+        parts = [partition(program, fuse=fuse, rows=triton) for _, program in programs[key]]
+        return Assembler(parts, modes, schedule, device).text(reference)
+
     try:
-        parts = partition(programs[key], fuse=schedule.fuse, rows=triton)
-        return Assembler(parts, schedule, training, device).text(reference)
+        return text(schedule.fuse)
     except Unsupported as reason:
         if not schedule.fuse:
             raise
         log.debug("without fusion: %s", reason)
-        parts = partition(programs[key], fuse=False, rows=triton)
-        return Assembler(parts, schedule, training, device).text(reference)
+        return text(False)

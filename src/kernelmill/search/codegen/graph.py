@@ -69,6 +69,32 @@ def capture(
     return _Lower(exported, strides, module, own_depthwise, triton).program()
 
 
+def capture_modes(
+    module: torch.nn.Module, inputs: list[Any], own_depthwise: bool = True, triton: bool = False
+) -> list[tuple[tuple[bool, ...] | None, Program]]:
+    """The graph in the module's own mode and, where that makes a difference, in the other one,
+    each with the training flags of all submodules (``None``: they make no difference).
+
+    Raises:
+        Unsupported: as `capture`, for the module's own mode.
+    """
+    before = [m.training for m in module.modules()]
+    own = capture(module, inputs, own_depthwise, triton)
+    module.train(not module.training)
+    flags = tuple(m.training for m in module.modules())
+    try:
+        other = capture(module, inputs, own_depthwise, triton)
+    except Unsupported as reason:
+        log.debug("the other mode goes to the reference: %s", reason)
+        return [(tuple(before), own)]
+    finally:
+        for part, flag in zip(module.modules(), before, strict=True):
+            part.training = flag
+    if own.fingerprint == other.fingerprint:
+        return [(None, own)]
+    return [(tuple(before), own), (flags, other)]
+
+
 class _Strides(torch.fx.Interpreter):
     """Runs the graph once on the real inputs to learn the layout of every result."""
 
@@ -252,7 +278,10 @@ class _Lower:
             else:
                 raise Unsupported(f"output of kind {spec.kind.name}")
         output = torch.utils._pytree.tree_unflatten(user, self.exported.call_spec.out_spec)
-        return Program(self.calls, self.leaves, self.leaf_prims, output, writes, self.user_inputs)
+        mark = f"{self.exported.graph} {self.exported.graph_signature.buffers_to_mutate}"
+        return Program(
+            self.calls, self.leaves, self.leaf_prims, output, writes, self.user_inputs, mark
+        )
 
 
 def _contiguous(shape: Any) -> tuple[int, ...]:

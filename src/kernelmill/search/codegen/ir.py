@@ -103,7 +103,8 @@ class Program:
     """A lowered graph: calls in order, the input buffers, what to return and to write back.
 
     ``leaves`` maps a buffer's name to the Python expression that yields it; ``writes`` are
-    (expression of a module's buffer, new value) pairs; ``output`` is a structure of prims.
+    (expression of a module's buffer, new value) pairs; ``output`` is a structure of prims;
+    ``fingerprint`` is the same for the same graph.
     """
 
     calls: list[Call]
@@ -112,6 +113,7 @@ class Program:
     output: Any
     writes: list[tuple[str, Prim]]
     user_inputs: list[tuple[str, Any]]
+    fingerprint: str = ""
 
 
 def iter_prims(structure: Any) -> Iterable[Prim]:
