@@ -98,6 +98,9 @@ def cast(text: str, source: str, dtype: str) -> str:
         return text
     if dtype == "bool":
         return f"({text} != 0)"
+    if source == "bool":
+        # a select vectorises, a conversion of bool does not
+        return f"({text} ? ({kind})1 : ({kind})0)"
     return f"({kind})({text})"
 
 
