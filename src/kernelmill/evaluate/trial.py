@@ -160,9 +160,11 @@ class Trial:
         self.judge_case(first, "a", entry="forward", rename={"wrong_values": "entry_mismatch"})
         self.recheck()
         rest = [c for c in cases if self.copied or c["state"] != "random"]
-        usual = [
-            i for i, c in enumerate(rest) if not c["overrides"] and c["variant"] != "strided"
-        ]  # where a kernel may leave an unusual layout to the framework, the trace is not taken
+        usual = [  # an unusual layout or mode may be left to the framework: no trace is taken there
+            i
+            for i, c in enumerate(rest)
+            if not c["overrides"] and c["variant"] != "strided" and c["training"]
+        ]
         traced, profiled = (self.rng.choice(usual) if usual else -1 for _ in range(2))
         if profiled == traced:
             traced = -1
