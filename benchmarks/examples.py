@@ -16,7 +16,7 @@ from pathlib import Path
 
 import torch
 
-from kernelmill.evaluate.environment import cpu_model
+from kernelmill.backends.doctor import cpu_model
 from kernelmill.search import optimize_task
 
 EXAMPLES = Path(__file__).resolve().parent.parent / "examples" / "tasks"

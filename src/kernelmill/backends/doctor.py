@@ -7,6 +7,7 @@ import os
 import platform
 import sys
 from dataclasses import asdict
+from functools import cache
 from typing import Any
 
 from kernelmill.backends.base import Availability
@@ -65,11 +66,13 @@ def diagnose() -> dict[str, Any]:
     }
 
 
+@cache
 def cpu_model() -> str:
+    """The processor's own name."""
     try:
         with open("/proc/cpuinfo") as file:
             for line in file:
-                if line.startswith("model name"):
+                if line.startswith(("model name", "CPU part", "cpu model")):
                     return line.partition(":")[2].strip()
     except OSError:
         pass

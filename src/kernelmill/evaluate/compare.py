@@ -3,11 +3,12 @@ that the candidate can no longer reach."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 
+from kernelmill.evaluate.contents import leaves, structure
 from kernelmill.evaluate.evaluation import Errors, Reason
 from kernelmill.tasks import Tolerance
 
@@ -26,29 +27,6 @@ class Tally:
 
     def errors(self) -> Errors:
         return Errors(**vars(self))
-
-
-@dataclass
-class Comparison:
-    reasons: list[Reason] = field(default_factory=list)
-    warnings: list[Reason] = field(default_factory=list)
-
-
-def structure(value: Any) -> Any:
-    """Containers and kinds of leaves, as JSON."""
-    if isinstance(value, (list, tuple)):
-        return [type(value).__name__, [structure(v) for v in value]]
-    if isinstance(value, dict):
-        return ["dict", {str(k): structure(v) for k, v in value.items()}]
-    return "tensor" if isinstance(value, torch.Tensor) else type(value).__name__
-
-
-def leaves(value: Any) -> list[Any]:
-    if isinstance(value, (list, tuple)):
-        return [leaf for item in value for leaf in leaves(item)]
-    if isinstance(value, dict):
-        return [leaf for item in value.values() for leaf in leaves(item)]
-    return [value]
 
 
 def same_structure(wanted: Any, given: Any) -> bool:

@@ -8,6 +8,8 @@ from typing import Any
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from kernelmill.tasks import Task, Tolerance
+
 # Bound before any candidate is loaded.
 _tensor_type, _parameter_type = torch.Tensor, torch.nn.Parameter
 _data_ptr, _numel, _element_size = (
@@ -38,6 +40,22 @@ def leaves(value: Any) -> list[Any]:
     if _isinstance(value, dict):
         return [leaf for item in value.values() for leaf in leaves(item)]
     return [value]
+
+
+def structure(value: Any) -> Any:
+    """Containers and kinds of leaves, as JSON; every kind of tuple is a tuple."""
+    if _isinstance(value, (list, tuple)):
+        return ["list" if _isinstance(value, list) else "tuple", [structure(v) for v in value]]
+    if _isinstance(value, dict):
+        return ["dict", {str(k): structure(v) for k, v in value.items()}]
+    return "tensor" if _isinstance(value, _tensor_type) else _type(value).__name__
+
+
+def task_of(fields: dict[str, Any]) -> Task:
+    """The task that `session.task_message` took apart."""
+    axes = fields["axes"]
+    tolerance = Tolerance(**fields["tolerance"])
+    return Task(**{**fields, "tolerance": tolerance, "axes": None if axes is None else tuple(axes)})
 
 
 def raw_state(module: torch.nn.Module, prefix: str = "") -> dict[str, torch.Tensor]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import os
 import platform
 from typing import Any
@@ -10,18 +9,7 @@ from typing import Any
 import torch
 
 import kernelmill
-
-
-@functools.cache
-def cpu_model() -> str:
-    try:
-        with open("/proc/cpuinfo") as file:
-            for line in file:
-                if line.startswith(("model name", "CPU part", "cpu model")):
-                    return line.split(":", 1)[1].strip()
-    except OSError:
-        pass
-    return platform.processor() or platform.machine()
+from kernelmill.backends.doctor import cpu_model
 
 
 def describe(threads: int, sandbox_level: str) -> dict[str, Any]:

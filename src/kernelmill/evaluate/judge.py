@@ -154,7 +154,6 @@ class Judge:
             if timing and report.verdict != "untestable":
                 measured = trial.timing()
                 if measured is not None:
-                    measured = replace(measured, floor_ms=self.floor_ms(session))
                     trial.check_floor(measured)
             trial.stage = "verdict"
             if report.verdict == "untestable":
@@ -189,9 +188,11 @@ class Judge:
         """Inputs, weights and outputs moved once at the measured bandwidth."""
         return session.facts["bytes"] / self.bandwidth * 1e3
 
-    def time(self, trials: Sequence[Trial]) -> list[Timing]:
-        session = trials[0].session
-        timings = race_trials(list(trials), session, self.settings)
+    def time(self, trials: Sequence[Trial], runs: int | None = None) -> list[Timing]:
+        """Time the reference and the trials of one task in turn."""
+        session = trials[0].session if trials else None
+        settings = replace(self.settings, runs=runs or self.settings.runs)
+        timings = race_trials(list(trials), session, settings) if trials else []
         return [replace(t, floor_ms=self.floor_ms(session)) for t in timings]
 
     def race(
@@ -205,16 +206,12 @@ class Judge:
         """
         session = self.session(task)
         trials = [Trial(self, session, c) for c in candidates]
-        settings = replace(self.settings, runs=runs or self.settings.runs)
         try:
             for trial in trials:
                 trial.screen()
                 trial.build()
                 trial.match_state(session.case(0))
-            return [
-                replace(t, floor_ms=self.floor_ms(session))
-                for t in race_trials(trials, session, settings)
-            ]
+            return self.time(trials, runs)
         except Rejected as rejected:
             raise ValueError(f"a candidate failed in the race: {rejected}") from None
         finally:

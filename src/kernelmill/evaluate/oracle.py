@@ -14,10 +14,9 @@ from typing import Any
 import torch
 
 from kernelmill.evaluate import variants, wire
-from kernelmill.evaluate.contents import aliases, leaves, tensors_in
-from kernelmill.tasks import Program, Task, TaskError, Tolerance
+from kernelmill.evaluate.contents import aliases, leaves, structure, task_of, tensors_in
+from kernelmill.tasks import Program, TaskError
 
-ILL_CONDITIONED = 2e-4
 FLOORS = {
     torch.float64: 1e-12, torch.float32: 2e-5, torch.float16: 2.0**-11, torch.bfloat16: 2.0**-8,
     torch.complex64: 2e-5, torch.complex128: 1e-12,
@@ -73,10 +72,7 @@ class Oracle:
 
     def open(self, task: dict[str, Any], seed: int) -> dict[str, Any]:
         """Execute the task; facts about its shapes, cost and free axes."""
-        self.task = Task(
-            **{**task, "tolerance": Tolerance(**task["tolerance"]),
-               "axes": None if task["axes"] is None else tuple(task["axes"])}
-        )  # fmt: skip
+        self.task = task_of(task)
         program = self.program = Program(self.task)
         program.check_memory(self.memory_bytes)
         self.seed = seed
@@ -334,7 +330,7 @@ class Oracle:
             "expected": [v for _, v in expected],
             "other": exact,
             "has_wide": wide is not None,
-            "structure": _structure(narrow),
+            "structure": structure(narrow),
         }
 
     def randomness(self) -> dict[str, Any]:
@@ -380,15 +376,6 @@ def _require_grad(inputs: list[Any], given: list[Any]) -> None:
     for value in [*inputs, *given]:
         if isinstance(value, torch.Tensor) and _is_float(value):
             value.requires_grad_(True)
-
-
-def _structure(value: Any) -> Any:
-    if isinstance(value, (list, tuple)):
-        return [type(value).__name__ if type(value) in (list, tuple) else "tuple",
-                [_structure(v) for v in value]]  # fmt: skip
-    if isinstance(value, dict):
-        return ["dict", {str(k): _structure(v) for k, v in value.items()}]
-    return "tensor" if isinstance(value, torch.Tensor) else type(value).__name__
 
 
 def serve(connection: socket.socket, alarm: int, options: dict[str, Any]) -> None:

@@ -37,10 +37,10 @@ class TaskReport:
     dropped: tuple[str, ...] = ()
 
 
-def task_dict(task: Task) -> dict[str, Any]:
-    fields = {**asdict(task), "overrides": dict(task.overrides)}
-    fields["payload"] = None
-    return fields
+def task_message(task: Task) -> dict[str, Any]:
+    """A task as the fields that `contents.task_of` puts together again."""
+    payload = None if task.payload is None else wire.Pickled(pickle.dumps(task.payload))
+    return {**asdict(task), "overrides": dict(task.overrides), "payload": payload}
 
 
 def readable_folders(task: Task) -> tuple[str, ...]:
@@ -85,13 +85,7 @@ class TaskSession:
     def _open(self) -> None:
         self.oracle = self._spawn_oracle()
         try:
-            payload = None if self.task.payload is None else wire.Pickled(
-                pickle.dumps(self.task.payload)
-            )  # fmt: skip
-            facts = self._ask(
-                "open", task={**task_dict(self.task), "payload": payload}, seed=self.init_seed
-            )
-            self.facts = facts
+            self.facts = self._ask("open", task=task_message(self.task), seed=self.init_seed)
             planned = self._ask("plan", seeds=self.settings.seeds, shapes=SHAPES)["cases"]
             self.random = self._ask("randomness")["random"]
         except TaskError:
@@ -219,18 +213,12 @@ class TaskSession:
                 "worker", {"threads": self.threads, "seed": 0, "trace": False},
                 readable_folders(self.task),
             )  # fmt: skip
-            payload = None if self.task.payload is None else wire.Pickled(
-                pickle.dumps(self.task.payload)
-            )  # fmt: skip
-            worker.request(
-                "build_task", seconds=SETUP_S, task={**task_dict(self.task), "payload": payload}
-            )
+            worker.request("build_task", seconds=SETUP_S, task=task_message(self.task))
             worker.request(
                 "instance",
                 seconds=SETUP_S,
                 slot="a",
                 args=self.args,
-                kwargs={},
                 seed=self.init_seed,
             )
             self.reference = worker
@@ -293,7 +281,7 @@ class TaskSession:
             findings.append(
                 Reason("ignored_inputs", f"the output does not depend on inputs {ignored}")
             )
-        untestable = steady or (everywhere and not self.facts["outputs"] == [])
+        untestable = steady or (everywhere and self.facts["outputs"])
         verdict = "untestable" if untestable else "ok"
         if verdict == "ok" and any(f.code != "mutates_inputs" for f in findings):
             verdict = "weak"

@@ -140,7 +140,7 @@ class Trial:
         """A ``ModelNew``; its state is matched with the reference's by name or order."""
         reply = self.ask(
             "instance", self.settings.build_s, slot=slot,
-            args=self.session.init_inputs(overrides), kwargs={}, seed=self.session.init_seed,
+            args=self.session.init_inputs(overrides), seed=self.session.init_seed,
         )  # fmt: skip
         with self.distrust():
             own = list(reply["state"])
@@ -216,7 +216,7 @@ class Trial:
 
     def judge_case(
         self, case: dict[str, Any], slot: str, rename: dict[str, str] | None = None, **options: Any
-    ) -> dict[str, Any]:
+    ) -> None:
         self.load(slot, case)
         where = {"case": case["name"], "seed": case["seed"]}
         if not case["training"]:

@@ -28,6 +28,7 @@ from kernelmill.evaluate.contents import (
     describe_failure,
     map_state,
     raw_state,
+    task_of,
     tensors_in,
 )  # fmt: skip
 
@@ -107,20 +108,15 @@ class Worker:
 
     def build_task(self, task: dict[str, Any]) -> dict[str, Any]:
         """The reference itself as what is to be called (for timing it)."""
-        from kernelmill.tasks import Program, Task, Tolerance
+        from kernelmill.tasks import Program
 
-        axes = task["axes"]
-        tolerance = Tolerance(**task["tolerance"])
-        given = {**task, "tolerance": tolerance, "axes": None if axes is None else tuple(axes)}
-        self.cls = Program(Task(**given)).Model
+        self.cls = Program(task_of(task)).Model
         return {}
 
-    def instance(
-        self, slot: str, args: list[Any], kwargs: dict[str, Any], seed: int
-    ) -> dict[str, Any]:
+    def instance(self, slot: str, args: list[Any], seed: int) -> dict[str, Any]:
         _manual_seed(seed)
         try:
-            module = self.cls(*args, **kwargs)
+            module = self.cls(*args)
         except BaseException as error:
             text = describe_failure(error, self.prefix)
             raise Refusal(classify(error, "init_failed"), text) from error
@@ -241,7 +237,7 @@ class Worker:
         given = tensors_in(inputs)
         changed = [
             i for i, (t, b) in enumerate(zip(given, originals, strict=True))
-            if not _equal_bytes(t, b)
+            if wire.tensor_bytes(t) != b
         ]  # fmt: skip
         reply["inputs_after"] = {str(i): given[i].detach() for i in changed}
         after = raw_state(module)
@@ -324,10 +320,6 @@ class Worker:
 
 def _copy(value: Any) -> Any:
     return value.clone() if _isinstance(value, _tensor_type) else value
-
-
-def _equal_bytes(tensor: torch.Tensor, data: bytes) -> bool:
-    return wire.tensor_bytes(tensor) == data
 
 
 def _answer(worker: Worker, request: dict[str, Any]) -> dict[str, Any]:
