@@ -50,13 +50,20 @@ INDEX = task(("x, i", "return x[i]"), "[torch.randn(9, 4), torch.randint(0, 9, (
 HALF = task(("x", "return torch.softmax(x, -1)"), "[torch.randn(8, 33).bfloat16()]")
 WIDE = task(("x", "return torch.logsumexp(x, -1)"), "[torch.randn(8, 33).double()]")
 VIEW = task(("x", "return x.t()"), "[torch.randn(4, 5)]")
+FROZEN = task(
+    ("x", "return self.n(x)"),
+    "[torch.randn(6, 8) * 2]",
+    "        self.n = nn.BatchNorm1d(8).eval()\n",
+)
 EMPTY = task(("x", "return x.relu()"), "[torch.randn(0, 5)]")
 FIXED = task(("x", "return x.view(-1, dim).sum(1)"), "[torch.randn(6, dim)]", extra="dim = 8\n")
 DIAGONAL = task(("a, b", "return torch.diag(a) @ b"), "[torch.randn(64), torch.randn(64, 32)]")
 
 
 @pytest.mark.parametrize(
-    "task", [NESTED, SCALED, LINEAR, NORM, INDEX, HALF, WIDE, VIEW, EMPTY, FIXED], ids=range(10)
+    "task",
+    [NESTED, SCALED, LINEAR, NORM, INDEX, HALF, WIDE, VIEW, EMPTY, FIXED, FROZEN],
+    ids=range(11),
 )
 def test_the_reference_is_right_about_itself(judge, task):
     answer = judge.evaluate(task, same(task))

@@ -190,7 +190,8 @@ class Oracle:
             variance = 1e-4 if variant == "times 1e-3" else 1.0
             model.load_state_dict(variants.randomise_state(initial, generator, variance))
         weights = {k: v.detach().clone() for k, v in model.state_dict().items()}
-        model.train(training and model.training)
+        if not training:
+            model.eval()
         if overrides and not self._is_told(program, inputs, weights, call_seed):
             return {"dropped": "the size is baked into the model, not given to it"}
         wide = self._wide(model, inputs, call_seed, backward)

@@ -203,6 +203,7 @@ class Worker:
         originals = [bytes(wire.tensor_bytes(t)) for t in tensors_in(inputs)]
         state = {k: wire.tensor_bytes(v).tobytes() for k, v in raw_state(module).items()}
         self._poison(poison)
+        modes = [(part, part.training) for part in module.modules()]
         if not training:
             module.eval()
         _manual_seed(seed)
@@ -230,7 +231,8 @@ class Worker:
             raise Refusal(classify(error, "runtime_error"), text, {"call": entry}) from error
         finally:
             if not training:
-                module.train()
+                for part, mode in modes:  # a constructor may have frozen some of them
+                    part.training = mode
         check_types(output)
         reply: dict[str, Any] = {"outputs": output}
         reply["grads"] = self._backward(module, inputs, output, cotangents)
