@@ -1,0 +1,1 @@
+"""Benchmarks: suites of tasks, candidates asked of models, results, metrics and reports."""

@@ -1,0 +1,1 @@
+"""``kernelmill bench``: one file per command."""
