@@ -48,7 +48,8 @@ def _bound(node: ast.stmt) -> list[str]:
     if isinstance(node, (ast.Import, ast.ImportFrom)):
         return [(alias.asname or alias.name).split(".")[0] for alias in node.names]
     if isinstance(node, ast.Assign):
-        return [t.id for target in node.targets for t in ast.walk(target) if isinstance(t, ast.Name)]
+        parts = [part for target in node.targets for part in ast.walk(target)]
+        return [part.id for part in parts if isinstance(part, ast.Name)]
     return []
 
 
@@ -166,7 +167,7 @@ def model_of_class(where: Module, node: ast.ClassDef) -> tuple[list[str], set[st
             end += 1
         text = "\n".join(lines[:start] + lines[end + 1 :])
     text = text.replace(f"class {node.name}(", "class Model(", 1)
-    return text.splitlines(), used_names(node) - {node.name}
+    return text.splitlines(), used_names(*node.bases, *node.body) - {node.name}
 
 
 def assemble(
@@ -189,14 +190,34 @@ def assemble(
     inputs, init = list(inputs), list(init)
     names |= used_names(*(ast.parse(text, mode="eval") for text in (*inputs, *init)))
     closure = Closure()
-    closure.add(source, {"nn", "torch"})
     closure.add(source, names - set(constants) - set(dir(builtins)))
-    lines = [f'"""{doc}"""', "", *sorted(closure.imports, key=_import_order), ""]
+    imports = {"import torch", "import torch.nn as nn", *closure.imports}
+    lines = [f'"""{doc}"""', "", *sorted(imports, key=_import_order), ""]
     lines += [f"{name} = {value!r}" for name, value in constants.items()]
     lines += [*closure.text(), "", "", *model, "", "", "def get_inputs():"]
     lines += [f"    return [{', '.join(inputs)}]", "", "", "def get_init_inputs():"]
     lines += [f"    return [{', '.join(init)}]", ""]
     return "\n".join(lines)
+
+
+def without_running_statistics(text: str) -> str:
+    """``track_running_stats=False`` in every batch norm of a task's text: the layers use the
+    batch's own statistics, as in training, and keep nothing from one call to the next.
+
+    Example:
+        >>> without_running_statistics("norm = nn.BatchNorm2d(width * 2)")
+        'norm = nn.BatchNorm2d(width * 2, track_running_stats=False)'
+    """
+    lines = text.encode().splitlines(keepends=True)  # columns of the syntax tree are bytes
+    ends = []
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.Call) and ast.unparse(node.func).startswith("nn.BatchNorm"):
+            last = [*node.args, *(keyword.value for keyword in node.keywords)][-1]
+            ends.append((last.end_lineno - 1, last.end_col_offset))
+    for row, column in sorted(ends, reverse=True):
+        line = lines[row]
+        lines[row] = line[:column] + b", track_running_stats=False" + line[column:]
+    return b"".join(lines).decode()
 
 
 def _import_order(line: str) -> tuple[bool, bool, str]:

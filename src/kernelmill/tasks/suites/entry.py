@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from kernelmill.tasks.errors import TaskError
-from kernelmill.tasks.suites.assembly import assemble
+from kernelmill.tasks.suites.assembly import assemble, without_running_statistics
 from kernelmill.tasks.task import Task
 
 SIZES = ("small", "head", "paper")
@@ -103,9 +103,10 @@ class Entry:
         return dict(self.form(size, repaired).sizes[size])
 
     def source(self, size: str = "small", repaired: bool = False) -> str:
+        """The text of the task. Batch norms of the repaired one keep no running statistics."""
         form = self.form(size, repaired)
         constants = form.sizes[size]
-        return assemble(
+        text = assemble(
             form.definition.__module__,
             form.definition.__name__,
             self.description,
@@ -115,6 +116,7 @@ class Entry:
             form.layers,
             form.signature,
         )
+        return without_running_statistics(text) if repaired else text
 
     def task(self, size: str = "small", repaired: bool = False, **fields: Any) -> Task:
         """The task at a size.
