@@ -12,7 +12,7 @@ class ViT(nn.Module):
     """Linear patch embedding, class token, learned positions, transformer layers, an MLP head
     (Dosovitskiy et al. 2021, arXiv 2010.11929)."""
 
-    batch_first = True
+    batch_first: bool
 
     def __init__(
         self,
@@ -89,8 +89,8 @@ IMAGE = {"img": "torch.rand(batch_size, channels, image_size, image_size)"}
     name="vision_transformer",
     **IMAGE,
     kernelbench="L3/28",
-    note="its layers take the batch axis for the sequence: images attend to each other, and the "
-    "class token sees no patch of its own image",
+    note="its layers take the batch axis for the sequence, so that the class token sees no patch "
+    "and the output does not depend on the image",
 )
 class VisionTransformer(ViT):
     """Vision transformer: linear patch embedding, class token, learned positions, transformer
@@ -102,6 +102,8 @@ class VisionTransformer(ViT):
 @tasks.add(VIT, name="vision_transformer", form="repaired", **IMAGE)
 class TokenVisionTransformer(ViT):
     """The same with attention over the tokens of each image."""
+
+    batch_first = True
 
 
 @tasks.add(
