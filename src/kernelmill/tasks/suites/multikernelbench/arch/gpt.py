@@ -12,6 +12,11 @@ tasks = Category("arch")
 X = "torch.rand(batch_size, seq_len, n_embd)"
 
 
+def causal_mask(tokens):
+    """True where a query (row) sees a key (column)."""
+    return torch.ones(tokens, tokens, dtype=torch.bool).tril()
+
+
 class CausalAttention(nn.Module):
     """softmax(Q K^T / sqrt(d)) V over heads, later tokens masked, and a linear layer."""
 
@@ -22,8 +27,7 @@ class CausalAttention(nn.Module):
         self.c_proj = nn.Linear(n_embd, n_embd)
         self.attn_dropout = nn.Dropout(attn_pdrop)
         self.resid_dropout = nn.Dropout(resid_pdrop)
-        mask = torch.tril(torch.ones(max_seqlen, max_seqlen))
-        self.register_buffer("bias", mask.view(1, 1, max_seqlen, max_seqlen))
+        self.register_buffer("visible", causal_mask(max_seqlen), persistent=False)
 
     def forward(self, x):
         tokens = x.size(1)
@@ -33,7 +37,7 @@ class CausalAttention(nn.Module):
             for part in self.c_attn(x).chunk(3, dim=2)
         )
         scores = q @ k.transpose(-2, -1) / math.sqrt(k.size(-1))
-        scores = scores.masked_fill(self.bias[:, :, :tokens, :tokens] == 0, float("-inf"))
+        scores = scores.masked_fill(~self.visible[:tokens, :tokens], float("-inf"))
         weights = self.attn_dropout(F.softmax(scores, dim=-1))
         y = (weights @ v).transpose(1, 2).flatten(2)
         return self.resid_dropout(self.c_proj(y))
@@ -114,8 +118,7 @@ class ReLUSelfAttention(nn.Module):
         self.n_head = n_head
         self.c_attn = nn.Linear(n_embd, 3 * n_embd)
         self.c_proj = nn.Linear(n_embd, n_embd)  # unused, as published
-        mask = torch.tril(torch.ones(max_seqlen, max_seqlen))
-        self.register_buffer("bias", mask.view(1, 1, max_seqlen, max_seqlen))
+        self.register_buffer("visible", causal_mask(max_seqlen), persistent=False)
 
     def forward(self, x):
         tokens = x.size(1)
@@ -124,5 +127,5 @@ class ReLUSelfAttention(nn.Module):
             for part in self.c_attn(x).chunk(3, dim=2)
         )
         scores = q @ k.transpose(-2, -1) / math.sqrt(k.size(-1))
-        scores = scores.masked_fill(self.bias[:, :, :tokens, :tokens] == 0, float("-inf"))
+        scores = scores.masked_fill(~self.visible[:tokens, :tokens], float("-inf"))
         return (F.relu(scores) @ v).transpose(1, 2).flatten(2)

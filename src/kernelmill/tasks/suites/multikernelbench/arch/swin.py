@@ -165,8 +165,9 @@ class WindowAttention(nn.Module):
         columns = torch.arange(window).repeat(window)
         row = rows[:, None] - rows[None, :] + window - 1
         column = columns[:, None] - columns[None, :] + window - 1
-        self.register_buffer("distances", table)
-        self.register_buffer("distance_index", row * (2 * window - 1) + column)
+        self.register_buffer("distances", table, persistent=False)
+        index = row * (2 * window - 1) + column
+        self.register_buffer("distance_index", index, persistent=False)
 
     def forward(self, x, mask):
         """x: (windows, positions, channels); mask: (windows per image, positions, positions)."""
@@ -206,7 +207,7 @@ class WindowAttentionBlock(nn.Module):
         self.mlp = feed_forward(width)
         self.norm2 = nn.LayerNorm(width)
         mask = shift_mask(side, window, shift) if shift else None
-        self.register_buffer("mask", mask)
+        self.register_buffer("mask", mask, persistent=False)
 
     def attend(self, x):
         side = x.size(1)
