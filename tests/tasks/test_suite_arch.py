@@ -189,6 +189,8 @@ def test_judge_accepts_every_network_as_its_own_answer(repaired):
     weak = {"lstm": {"weak"}, "vision_transformer": {"weak"}}
     # its single pixels are normalised to noise, more or less of it by the seed
     weak["efficientnet_b2"] = {"ok", "weak", "untestable"}
+    # their signal fades: for some seeds the image is lost altogether
+    weak |= dict.fromkeys(("vgg16", "vgg19", "squeeze_net"), {"ok", "weak"})
     with Judge(Settings(timing=False, threads=1, seed=11)) as judge:
         for name in REPAIRED if repaired else ARCH:
             task = ARCH[name].task("small", repaired)

@@ -5,6 +5,7 @@ import torch.nn as nn
 import torch.nn.functional as F
 
 from kernelmill.tasks.suites.entry import Category, sizes
+from kernelmill.tasks.suites.multikernelbench.arch.blocks import FADES, keep_scale
 
 tasks = Category("arch")
 
@@ -79,20 +80,17 @@ class InceptionModule(nn.Module):
         return self.module(x)
 
 
-@tasks.add(
-    sizes(
-        head={"batch_size": 10, "num_classes": 1000, "height": 224, "width": 224},
-        small={"batch_size": 2, "num_classes": 10, "height": 64, "width": 64, "shrink": 8},
-    ),
-    name="googlenet_inception_v1",
-    x="torch.rand(batch_size, 3, height, width)",
-    kernelbench="L3/7",
+SIZES = sizes(
+    head={"batch_size": 10, "num_classes": 1000, "height": 224, "width": 224},
+    small={"batch_size": 2, "num_classes": 10, "height": 64, "width": 64, "shrink": 8},
 )
-class InceptionV1(nn.Module):
-    """GoogLeNet: a stem, nine inception modules with max pools between them, global average
-    pooling and a linear classifier (dropout 0, no auxiliary classifiers)."""
+X = "torch.rand(batch_size, 3, height, width)"
 
-    def __init__(self, num_classes=1000, shrink=1):
+
+class GoogLeNet(nn.Module):
+    """Inception modules between a stem and a classifier."""
+
+    def __init__(self, num_classes, shrink):
         super().__init__()
         stages = (
             ((64, 96, 128, 16, 32, 32), (128, 128, 192, 32, 96, 64)),
@@ -130,3 +128,21 @@ class InceptionV1(nn.Module):
         for stage in self.stages:
             x = stage(F.max_pool2d(x, 3, stride=2, padding=1))
         return self.classifier(x.mean(dim=(2, 3)))
+
+
+@tasks.add(SIZES, name="googlenet_inception_v1", x=X, kernelbench="L3/7", note=FADES)
+class InceptionV1(GoogLeNet):
+    """GoogLeNet: a stem, nine inception modules with max pools between them, global average
+    pooling and a linear classifier (dropout 0, no auxiliary classifiers)."""
+
+    def __init__(self, num_classes=1000, shrink=1):
+        super().__init__(num_classes, shrink)
+
+
+@tasks.add(SIZES, name="googlenet_inception_v1", form="repaired", x=X)
+class ScaledInceptionV1(GoogLeNet):
+    """The same with weights that keep the signal's scale; most layers are linear."""
+
+    def __init__(self, num_classes=1000, shrink=1):
+        super().__init__(num_classes, shrink)
+        keep_scale(self, "linear")

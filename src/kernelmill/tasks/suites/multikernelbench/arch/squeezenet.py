@@ -5,6 +5,7 @@ import torch.nn as nn
 import torch.nn.functional as F
 
 from kernelmill.tasks.suites.entry import Category, sizes
+from kernelmill.tasks.suites.multikernelbench.arch.blocks import FADES, keep_scale
 
 tasks = Category("arch")
 
@@ -52,21 +53,18 @@ class FireModule(nn.Module):
         return self.fire(x)
 
 
-@tasks.add(
-    sizes(
-        head={"batch_size": 64, "num_classes": 1000, "height": 512, "width": 512},
-        paper={"batch_size": 1, "height": 224, "width": 224},
-        small={"batch_size": 2, "num_classes": 10, "height": 63, "width": 63, "base": 4},
-    ),
-    name="squeeze_net",
-    x="torch.rand(batch_size, 3, height, width)",
-    kernelbench="L3/18",
+SIZES = sizes(
+    head={"batch_size": 64, "num_classes": 1000, "height": 512, "width": 512},
+    paper={"batch_size": 1, "height": 224, "width": 224},
+    small={"batch_size": 2, "num_classes": 20, "height": 63, "width": 63, "base": 8},
 )
-class SqueezeNet(nn.Module):
-    """SqueezeNet 1.0: a 7x7 stem, eight fire modules with three max pools, a 1x1 classifier and
-    global average pooling (dropout 0)."""
+X = "torch.rand(batch_size, 3, height, width)"
 
-    def __init__(self, num_classes=1000, base=16):
+
+class Squeeze(nn.Module):
+    """Fire modules between a stem and a classifier."""
+
+    def __init__(self, num_classes, base):
         super().__init__()
         # squeeze channels in units of `base`; each expansion has four times as many
         stages = ((1, 1, 2), (2, 3, 3, 4), (4,))
@@ -85,3 +83,21 @@ class SqueezeNet(nn.Module):
 
     def forward(self, x):
         return self.classifier(self.features(x)).mean(dim=(2, 3))
+
+
+@tasks.add(SIZES, name="squeeze_net", x=X, kernelbench="L3/18", note=FADES)
+class SqueezeNet(Squeeze):
+    """SqueezeNet 1.0: a 7x7 stem, eight fire modules with three max pools, a 1x1 classifier and
+    global average pooling (dropout 0)."""
+
+    def __init__(self, num_classes=1000, base=16):
+        super().__init__(num_classes, base)
+
+
+@tasks.add(SIZES, name="squeeze_net", form="repaired", x=X)
+class ScaledSqueezeNet(Squeeze):
+    """The same with weights that keep the signal's scale."""
+
+    def __init__(self, num_classes=1000, base=16):
+        super().__init__(num_classes, base)
+        keep_scale(self)

@@ -4,6 +4,7 @@ import torch
 import torch.nn as nn
 
 from kernelmill.tasks.suites.entry import Category, sizes
+from kernelmill.tasks.suites.multikernelbench.arch.blocks import FADES, keep_scale
 
 tasks = Category("arch")
 SIZES = sizes(
@@ -49,7 +50,7 @@ class VGG(nn.Module):
         return self.classifier(torch.flatten(self.features(x), 1))
 
 
-@tasks.add(SIZES, name="vgg16", x=X, kernelbench="L3/11")
+@tasks.add(SIZES, name="vgg16", x=X, kernelbench="L3/11", note=FADES)
 class VGG16(VGG):
     """VGG-16: 13 convolutions of 3x3, five max pools, three linear layers (dropout 0)."""
 
@@ -57,9 +58,27 @@ class VGG16(VGG):
         super().__init__((2, 2, 3, 3, 3), num_classes, base, hidden, grid)
 
 
-@tasks.add(SIZES, name="vgg19", x=X, kernelbench="L3/12")
+@tasks.add(SIZES, name="vgg16", form="repaired", x=X)
+class ScaledVGG16(VGG):
+    """The same with weights that keep the signal's scale."""
+
+    def __init__(self, num_classes=1000, base=64, hidden=4096, grid=7):
+        super().__init__((2, 2, 3, 3, 3), num_classes, base, hidden, grid)
+        keep_scale(self)
+
+
+@tasks.add(SIZES, name="vgg19", x=X, kernelbench="L3/12", note=FADES)
 class VGG19(VGG):
     """VGG-19: 16 convolutions of 3x3, five max pools, three linear layers (dropout 0)."""
 
     def __init__(self, num_classes=1000, base=64, hidden=4096, grid=7):
         super().__init__((2, 2, 4, 4, 4), num_classes, base, hidden, grid)
+
+
+@tasks.add(SIZES, name="vgg19", form="repaired", x=X)
+class ScaledVGG19(VGG):
+    """The same with weights that keep the signal's scale."""
+
+    def __init__(self, num_classes=1000, base=64, hidden=4096, grid=7):
+        super().__init__((2, 2, 4, 4, 4), num_classes, base, hidden, grid)
+        keep_scale(self)
