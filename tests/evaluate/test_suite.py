@@ -13,7 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from kernelmill.evaluate import Judge, Settings
-from tests.evaluate.suite import cases as suite
+from kernelmill.bench.exploits import catalogue as suite
 
 FULL = os.environ.get("KERNELMILL_SUITE") == "full"
 ROUNDS = range(5) if FULL else range(1)

@@ -39,6 +39,11 @@ def multikernelbench() -> dict[str, Entry]:
     return dict(sorted(found.items(), key=lambda item: order.index(item[1].category)))
 
 
+def entry_of(suite: str, task: str) -> Entry | None:
+    """What a suite knows of a task beside its text; ``None`` where it keeps nothing."""
+    return multikernelbench().get(task) if suite == "multikernelbench" else None
+
+
 def _choose(known: Sequence[str], asked: Sequence[str] | None, what: str) -> Sequence[str]:
     """``asked`` in the order of ``known``; an unknown one raises with its nearest names."""
     if asked is None:
