@@ -16,6 +16,7 @@ import time
 from dataclasses import asdict
 from typing import Any
 
+from kernelmill import backends
 from kernelmill.evaluate import sandbox, wire
 
 PAGE = os.sysconf("SC_PAGE_SIZE")
@@ -35,6 +36,17 @@ class Refused(Exception):
     def __init__(self, code: str, message: str, evidence: dict[str, Any]):
         super().__init__(message)
         self.code, self.message, self.evidence = code, message, evidence
+
+
+def _backend_environment() -> dict[str, str]:
+    """What backends need before their libraries are imported: torch itself imports some."""
+    found: dict[str, str] = {}
+    for name in backends.names():
+        try:
+            found |= backends.get(name).environment()
+        except (ValueError, AttributeError):  # another package's, broken or without variables
+            continue
+    return found
 
 
 def _environment(threads: int, home: str) -> dict[str, str]:
@@ -69,7 +81,7 @@ class Zygote:
             return
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         package = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-        environment = os.environ | _environment(self.threads, "/tmp")
+        environment = os.environ | _environment(self.threads, "/tmp") | _backend_environment()
         paths = [package, os.environ.get("PYTHONPATH", "")]
         environment["PYTHONPATH"] = os.pathsep.join(p for p in paths if p)
         self.process = subprocess.Popen(
