@@ -3,4 +3,13 @@
 from kernelmill.tasks.suites.catalog import CATEGORIES, EXTRA, load_suite, suite_names
 from kernelmill.tasks.suites.entry import SIZES, Category, Entry, sizes
 
-__all__ = ["CATEGORIES", "EXTRA", "SIZES", "Category", "Entry", "load_suite", "sizes", "suite_names"]
+__all__ = [
+    "CATEGORIES",
+    "EXTRA",
+    "SIZES",
+    "Category",
+    "Entry",
+    "load_suite",
+    "sizes",
+    "suite_names",
+]
