@@ -166,6 +166,7 @@ class Category:
         repair: Mapping[str, str] | None = None,
         form: str = "head",
         axes: tuple[str, ...] | None = None,
+        description: str = "",
         **inputs: str,
     ) -> Callable[[Any], Any]:
         """Declare a task: decorates a function or an ``nn.Module`` class.
@@ -182,6 +183,7 @@ class Category:
             weak: flags, separated by spaces. repair: input expressions of the repaired form.
             form: ``paper`` or ``repaired``: this definition is another form of the task ``name``,
                 declared before as ``head``.
+            description: where one definition serves several tasks; else its docstring.
             inputs: an expression for each forward argument, over the constants.
 
         Raises:
@@ -198,7 +200,7 @@ class Category:
                 return definition
             if label in self.entries:
                 raise TaskError(f"category {self.name}: two tasks are named {label!r}")
-            doc = " ".join((inspect.getdoc(definition) or "").split())
+            doc = description or " ".join((inspect.getdoc(definition) or "").split())
             entry = Entry(label, self.name, doc, kernelbench, tuple(weak.split()), note, axes=axes)
             entry.forms["head"] = made
             if repair:
