@@ -1,0 +1,1 @@
+"""Sequences of three to seven operations, as one would like to see them fused."""
