@@ -4,8 +4,6 @@ A table: each row has the constructor's arguments and, per size, the shape of th
 values of those arguments. None has a bias unless it says so.
 """
 
-import torch
-import torch.nn as nn
 
 from kernelmill.tasks.suites.entry import Category, sizes
 

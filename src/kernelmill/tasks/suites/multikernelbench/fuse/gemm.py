@@ -3,7 +3,6 @@
 from functools import partial
 
 import torch
-import torch.nn as nn
 import torch.nn.functional as F
 
 from kernelmill.tasks.suites.entry import Category
@@ -256,9 +255,7 @@ def gemm_sigmoid_sum_of_paper(self, x):
 RESIDUAL = {"linear": LINEAR, "subtract": parameter("out_features")}
 
 
-@task(
-    "51", IO, narrow(2048, 8192, 8192), narrow(128, 1024, 512), weak="identity@1e-2", **RESIDUAL
-)
+@task("51", IO, narrow(2048, 8192, 8192), narrow(128, 1024, 512), weak="identity@1e-2", **RESIDUAL)
 def gemm_subtract_global_avg_pool_log_sum_exp_gelu_residual_add(self, x):
     """A linear layer less a bias, the mean of its features, log sum exp of that, GELU, plus x."""
     mean = torch.mean(self.linear(x) - self.subtract, dim=1, keepdim=True)

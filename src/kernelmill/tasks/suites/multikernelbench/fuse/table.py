@@ -12,9 +12,9 @@ Size = tuple[tuple[int, ...], tuple[Any, ...]]
 
 
 def constants(signature: str, size: Size) -> dict[str, Any]:
-    """``size``: the input's shape and the constructor's values."""
+    """``size``: the input's shape and the constructor's values (the last may have defaults)."""
     (batch_size, _, *extents), values = size
-    names = [name.strip() for name in signature.split(",")]
+    names = [name.strip() for name in signature.split(",")][: len(values)]
     return {
         "batch_size": batch_size,
         **dict(zip(EXTENTS[len(extents)], extents, strict=True)),
