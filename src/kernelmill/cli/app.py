@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from kernelmill.cli.bench.app import app as bench
+
 app = typer.Typer(
     name="kernelmill",
     help="Bring a PyTorch operator, leave with a faster one that is proven right.",
@@ -18,6 +20,7 @@ app = typer.Typer(
 )
 runs = typer.Typer(help="Look at past runs and their candidates.", no_args_is_help=True)
 app.add_typer(runs, name="runs")
+app.add_typer(bench, name="bench")
 
 Reference = Annotated[
     str, typer.Argument(help="A problem file, a task folder, or module:attr.", metavar="REFERENCE")

@@ -57,7 +57,7 @@ def _row(suite: Suite, task: Task) -> dict[str, Any]:
         "kernelbench": entry.kernelbench if entry else "",
         "weak": list(entry.weak) if entry else [],
         "note": entry.note if entry else "",
-        "repaired": bool(entry and "repaired" in entry.forms),
+        "repaired": bool(entry and entry.source(repaired=True) != entry.source()),
         "hash": task.hash,
     }
 

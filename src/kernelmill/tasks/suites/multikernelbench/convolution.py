@@ -4,7 +4,6 @@ A table: each row has the constructor's arguments and, per size, the shape of th
 values of those arguments. None has a bias unless it says so.
 """
 
-
 from kernelmill.tasks.suites.entry import Category, sizes
 
 tasks = Category("convolution")

@@ -31,8 +31,8 @@ SCALED = "torch.randn(batch_size, dim) * (0.5 + torch.rand(1))"
     kernelbench="L1/97",
     weak="input-independent@1e-2",
     repair={
-        "predictions": "torch.randn(batch_size, dim) + 2 * torch.rand(1) * torch.randn(1, dim)",
-        "targets": "torch.randn(batch_size, dim) + torch.ones(dim)",
+        "predictions": "torch.randn(batch_size, dim) + 3 * torch.rand(1)",
+        "targets": "torch.randn(batch_size, dim) + 1",
     },
 )
 def cosine_similarity_loss(predictions, targets):

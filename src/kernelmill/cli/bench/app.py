@@ -1,0 +1,74 @@
+"""The options of ``kernelmill bench``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+app = typer.Typer(help="Benchmark: suites of tasks, exploits, metrics.", no_args_is_help=True)
+
+Suite = Annotated[str, typer.Option(help="multikernelbench, robust-kbench or library.")]
+Size = Annotated[str, typer.Option(help="small (a laptop), head or paper.")]
+Category = Annotated[
+    list[str] | None, typer.Option("--category", help="Only this category; repeatable.")
+]
+Repaired = Annotated[
+    bool, typer.Option("--repaired", help="The repaired form of weak tasks, where there is one.")
+]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON on standard output.")]
+
+
+@app.command("list")
+def list_(
+    suite: Suite = "multikernelbench",
+    size: Size = "small",
+    category: Category = None,
+    weak: Annotated[bool, typer.Option("--weak", help="Only tasks with a weak answer.")] = False,
+    repaired: Repaired = False,
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Every task.")] = False,
+    json: Json = False,
+) -> int:
+    """List a suite: its categories, or its tasks."""
+    from kernelmill.cli.bench.browse import list_ as main
+
+    return main(suite, size, category, weak, repaired, verbose, json)
+
+
+@app.command()
+def show(
+    task: Annotated[str, typer.Argument(help="A task's name (kernelmill bench list -v).")],
+    suite: Suite = "multikernelbench",
+    size: Size = "small",
+    repaired: Repaired = False,
+    json: Json = False,
+) -> int:
+    """Show a task: facts, cost and its reference."""
+    from kernelmill.cli.bench.browse import show as main
+
+    return main(suite, task, size, repaired, json)
+
+
+@app.command()
+def exploits(
+    family: Annotated[
+        list[str] | None, typer.Option(help="Only this family, or 'honest'; repeatable.")
+    ] = None,
+    folder: Annotated[
+        Path | None, typer.Option(help="A folder with cheats/ and honest/ of your own.")
+    ] = None,
+    timing: Annotated[
+        str, typer.Option(help="needed: time what needs the clock; all; none.")
+    ] = "needed",
+    threads: Annotated[int, typer.Option(min=1, help="Of reference and candidate.")] = 1,
+    workers: Annotated[int, typer.Option(min=1, help="Judges side by side.")] = 2,
+    seed: Annotated[int | None, typer.Option(help="Replay a secret seed.")] = None,
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Honest ones, too.")] = False,
+    json: Json = False,
+) -> int:
+    """Try the evaluator against the exploit catalogue. Exit code 1: a cheat was accepted or an
+    honest kernel refused."""
+    from kernelmill.cli.bench.exploits import main
+
+    return main(family, folder, timing, threads, workers, seed, verbose, json)
