@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import pytest
 
+from kernelmill.bench.exploits import catalogue as suite
 from kernelmill.evaluate import Judge, Settings
 from kernelmill.tasks import Candidate
 from tests.evaluate.mutations import mutants
-from kernelmill.bench.exploits import catalogue as suite
 
 LAST = "the last dimension of two is dimension 1"
 EMPTY = "the first sum is multiplied by exp(-inf) = 0, whatever it is"

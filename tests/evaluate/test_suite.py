@@ -12,8 +12,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from kernelmill.evaluate import Judge, Settings
 from kernelmill.bench.exploits import catalogue as suite
+from kernelmill.evaluate import Judge, Settings
 
 FULL = os.environ.get("KERNELMILL_SUITE") == "full"
 ROUNDS = range(5) if FULL else range(1)

@@ -103,19 +103,31 @@ def list_configs(
             raise TaskError(f"{file}: {name} is no list of objects")
         return found
 
-    product = itertools.product(
+    return expand(
         entries("init", multi_init),
         entries("input", multi_input),
         entries("shared", multi_init and multi_input),
     )
+
+
+def expand(
+    init: list[dict[str, Any]], inputs: list[dict[str, Any]], shared: list[dict[str, Any]]
+) -> list[Config]:
+    """The product init x input x shared, shared values last and winning, without duplicates.
+
+    Example:
+        >>> found = expand([{"bias": True}], [{"batch": 1}, {"batch": 2}], [{"features": 3}])
+        >>> found[1].init, found[1].inputs
+        ({'bias': True, 'features': 3}, {'batch': 2, 'features': 3})
+    """
     configs: list[Config] = []
     seen = set()
-    for init, inputs, shared in product:
-        init, inputs = {**init, **shared}, {**inputs, **shared}
-        identity = json.dumps([init, inputs], sort_keys=True)
+    for of_init, of_inputs, both in itertools.product(init, inputs, shared):
+        config = Config(str(len(configs)), {**of_init, **both}, {**of_inputs, **both})
+        identity = json.dumps([config.init, config.inputs], sort_keys=True)
         if identity not in seen:
             seen.add(identity)
-            configs.append(Config(str(len(configs)), init, inputs))
+            configs.append(config)
     return configs
 
 
@@ -205,15 +217,28 @@ def load_configs(
         source = file.read_text(encoding="utf-8")
     except UnicodeDecodeError as error:
         raise TaskError(f"{file}: is no text file") from error
-    taken = _top_level(parse(source, str(file)))
+    fields.setdefault(
+        "name", path.resolve().name + ("_backward" if direction == "backward" else "")
+    )
+    return task_from_text(source, configs, direction, label=str(file), path=str(file), **fields)
+
+
+def task_from_text(
+    source: str, configs: list[Config], direction: str, *, label: str, **fields: Any
+) -> Task:
+    """The task of a text in functional form for configurations that share their ``init``.
+
+    Raises:
+        TaskError: the text, called ``label``, lacks ``Model`` or ``get_inputs``.
+    """
+    taken = _top_level(parse(source, label))
     for name in ("Model", "get_inputs"):
         if name not in taken:
-            raise TaskError(f"{file}: defines no {name}")
+            raise TaskError(f"{label}: defines no {name}")
     backward = direction == "backward"
-    fields.setdefault("name", path.resolve().name + ("_backward" if backward else ""))
     fields.setdefault("backward", backward)
     source = source.rstrip("\n") + "\n" + _glue(configs, taken, backward)
-    return Task(source=source, path=str(file), **fields)
+    return Task(source=source, **fields)
 
 
 def load_all(

@@ -95,7 +95,8 @@ def conv_transpose2d_max_pool_hardtanh_mean_tanh(self, x, *, hardtanh_min, hardt
 
 @task(
     "36", FULL + ", bias_shape", images(16, 64, 128, 128, 3, 2, 1, 1, (1, 1, 1)),
-    images(128, 3, 32, 16, 3, 2, 1, 1, (16, 1, 1)), bias=parameter("bias_shape"), **TWO, weak="input-independent@1e-4",
+    images(128, 3, 32, 16, 3, 2, 1, 1, (16, 1, 1)), bias=parameter("bias_shape"), **TWO,
+    weak="input-independent@1e-4",
 )  # fmt: skip
 def conv_transpose2d_min_sum_gelu_add(self, x):
     """A transposed 2-d convolution, the smallest channel, its sum over rows, GELU and a bias."""
@@ -105,7 +106,8 @@ def conv_transpose2d_min_sum_gelu_add(self, x):
 
 @task(
     "36", FULL + ", bias_shape", images(16, 64, 128, 128, 3, 2, 1, 1, (1, 1, 1)),
-    images(128, 3, 32, 16, 3, 2, 1, 1, (16, 1, 1)), bias=parameter("bias_shape"), **TWO, changed=form("conv_transpose2d_min_sum_gelu_add", "repaired"),
+    images(128, 3, 32, 16, 3, 2, 1, 1, (16, 1, 1)), bias=parameter("bias_shape"), **TWO,
+    changed=form("conv_transpose2d_min_sum_gelu_add", "repaired"),
 )  # fmt: skip
 def conv_transpose2d_max_sum_gelu_add(self, x):
     """A transposed 2-d convolution, the largest channel, its sum over rows, GELU and a bias."""
