@@ -72,3 +72,87 @@ def exploits(
     from kernelmill.cli.bench.exploits import main
 
     return main(family, folder, timing, threads, workers, seed, verbose, json)
+
+
+Store = Annotated[
+    str | None,
+    typer.Option(help="File or SQLAlchemy URL; default kernelmill-runs/store.db."),
+]
+Threads = Annotated[int | None, typer.Option(min=1, help="Of reference and candidate.")]
+
+
+@app.command()
+def run(
+    folder: Annotated[Path, typer.Argument(help="Candidates: <task>/sample_<n>.py and others.")],
+    suite: Suite = "multikernelbench",
+    size: Size = "small",
+    category: Category = None,
+    repaired: Repaired = False,
+    backend: Annotated[
+        str | None, typer.Option(help="Of all candidates; default: from suffix and text.")
+    ] = None,
+    store: Store = None,
+    resume: Annotated[
+        str | None, typer.Option(metavar="RUN", help="Go on with a run: its id or label.")
+    ] = None,
+    label: Annotated[str, typer.Option(help="A name for the run.")] = "",
+    workers: Annotated[
+        int, typer.Option(min=1, help="Judges side by side for what needs no clock.")
+    ] = 2,
+    threads: Threads = None,
+    no_timing: Annotated[
+        bool, typer.Option("--no-timing", help="Judge correctness alone.")
+    ] = False,
+    json: Json = False,
+) -> int:
+    """Judge a folder of candidates. Reads our own layout, KernelBench runs and MultiKernelBench
+    output."""
+    from kernelmill.cli.bench.run import main
+
+    return main(
+        folder,
+        suite=suite,
+        size=size,
+        repaired=repaired,
+        categories=category,
+        backend=backend,
+        store=store,
+        resume=resume,
+        label=label,
+        workers=workers,
+        threads=threads,
+        timing=not no_timing,
+        as_json=json,
+    )
+
+
+@app.command()
+def baselines(
+    suite: Suite = "multikernelbench",
+    size: Size = "small",
+    category: Category = None,
+    repaired: Repaired = False,
+    store: Store = None,
+    label: Annotated[str, typer.Option(help="A name for the run.")] = "baseline",
+    resume: Annotated[
+        str | None, typer.Option(metavar="RUN", help="Go on with a run: its id or label.")
+    ] = None,
+    workers: Annotated[int, typer.Option(min=1, help="Tasks that are compiled at once.")] = 2,
+    threads: Threads = None,
+    json: Json = False,
+) -> int:
+    """Time eager and torch.compile on every task of a suite."""
+    from kernelmill.cli.bench.baselines import main
+
+    return main(
+        suite=suite,
+        size=size,
+        repaired=repaired,
+        categories=category,
+        store=store,
+        label=label,
+        resume=resume,
+        workers=workers,
+        threads=threads,
+        as_json=json,
+    )
