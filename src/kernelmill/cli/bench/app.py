@@ -156,3 +156,31 @@ def baselines(
         threads=threads,
         as_json=json,
     )
+
+
+@app.command()
+def compare(
+    before: Annotated[str, typer.Argument(help="A run: its id or label.")],
+    after: Annotated[str, typer.Argument(help="Another one.")],
+    threshold: Annotated[
+        float, typer.Option(min=0, max=0.99, help="Relative change that counts.")
+    ] = 0.05,
+    store: Store = None,
+    json: Json = False,
+) -> int:
+    """Compare two runs. Exit code 1: something was lost or became slower."""
+    from kernelmill.cli.bench.compare import main
+
+    return main(before, after, threshold, store, json)
+
+
+@app.command()
+def leaderboard(
+    suite: Annotated[str | None, typer.Option(help="Only runs of this suite.")] = None,
+    store: Store = None,
+    json: Json = False,
+) -> int:
+    """List the runs of a store, best first."""
+    from kernelmill.cli.bench.compare import leaderboard as main
+
+    return main(suite, store, json)
