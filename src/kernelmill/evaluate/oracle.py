@@ -25,7 +25,7 @@ SMALL_CASE = 1 << 20
 BIG_CASE = 32 << 20
 HUGE_CASE = 512 << 20
 BIG_VARIANTS = (
-    "negated", "times 32", "times 1e-3", "plus 300", "same", "last tenth", "middle column",
+    "negated", "large", "times 1e-3", "plus 300", "same", "last tenth", "middle column",
     "filled",
 )  # fmt: skip
 

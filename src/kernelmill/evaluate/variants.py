@@ -76,6 +76,12 @@ def _centred(x: torch.Tensor) -> torch.Tensor:
     return (x - used.mean()) * 2
 
 
+def _large(x: torch.Tensor) -> torch.Tensor:
+    """Values around 200 at least, where exp overflows in float32 unless a maximum is subtracted."""
+    most = x.abs().max().item() if x.numel() else 0.0
+    return x * max(32.0, 200.0 / most if most > 0 else 0.0)
+
+
 def _at(*places: slice | int | tuple) -> Callable[[torch.Tensor], torch.Tensor]:
     """Change only one region: what is there is negated and moved."""
 
@@ -216,7 +222,7 @@ def _strided(inputs: Inputs, generator: torch.Generator) -> Inputs | None:
 VARIANTS: dict[str, Callable[[Inputs, torch.Generator], Inputs | None]] = {
     "negated": _each(lambda x: -x),
     "centred": _nonzero(_centred),
-    "times 32": _each(lambda x: x * 32),
+    "large": _each(_large),
     "times 1e-3": _each(lambda x: x * 1e-3),
     "plus 300": _nonzero(lambda x: x + 300),
     "same": lambda inputs, generator: list(inputs),

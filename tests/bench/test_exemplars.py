@@ -1,0 +1,84 @@
+"""The example that each category and backend is shown by: accepted, and a wrong variant refused."""
+
+from pathlib import Path
+
+import pytest
+
+import kernelmill.bench.exemplars as package
+from kernelmill import backends
+from kernelmill.evaluate import Judge, Settings
+from kernelmill.tasks import Candidate
+from kernelmill.tasks.suites import CATEGORIES, load_suite
+
+ROOT = Path(package.__file__).parent
+FILES = sorted(ROOT.glob("*/*.py"))
+# What to change to get a realistic fault.
+FAULTS = {
+    "activation/cpp": ("std::exp(in[c] - largest)", "std::exp(in[c] - in[0])"),
+    "arch/cpp": ("const long visible = std::min(count, t + i - first + 1);",
+                 "const long visible = count;"),
+    "arch/triton": ("rows[:, None] >= columns[None, :]", "rows[:, None] > columns[None, :]"),
+    "broadcast/cpp": ("bias[p % channels]", "bias[p / channels % channels]"),
+    "convolution/cpp": ("row >= height", "row >= height - 1"),
+    "fuse/cpp": ("sum < 0 ? 0 : sum;", "sum < 0 ? sum : sum;"),
+    "index/cpp": ("index[r * count + i]]", "index[i]]"),
+    "loss/cpp": ("sum / count", "sum / (count - 1)"),
+    "math/cpp": ("long l = 0; l < length", "long l = 1; l < length"),
+    "matmul/cpp": ("c + (i + r) * n + j", "c + (i + r) * n + std::min(j, n - COLUMNS)"),
+    "normalization/cpp": ("scale[i] / channels", "scale[i] / (channels + 1)"),
+    "optimizer/cpp": ("0.999f * v[i]", "0.99f * v[i]"),
+    "pooling/cpp": ("1.0f / (k * k)", "1.0f / (k * k + 1)"),
+    "reduce/cpp": ("long l = 0; l < length", "long l = 0; l < length / 2 * 2"),
+    "resize/cpp": ("out[4 * c + i] = in[c]", "out[4 * c + i] = in[(4 * c + i + 1) / 4 % width]"),
+}  # fmt: skip
+QUICK = {"activation/cpp", "reduce/cpp"}
+
+
+def label(path):
+    return f"{path.parent.name}/{path.stem}"
+
+
+def parameters(names):
+    for name in names:
+        marks = [] if name in QUICK else [pytest.mark.slow]
+        yield pytest.param(name, marks=marks)
+
+
+@pytest.fixture(scope="module")
+def judge():
+    with Judge(Settings(timing=False, threads=1)) as judge:
+        yield judge
+
+
+def evaluate(judge, name, source):
+    backend = name.split("/")[1]
+    usable = backends.get(backend).available()
+    if not usable.usable:
+        pytest.skip(usable.reason)
+    first = source.splitlines()[0]
+    task = first.removeprefix('"""').split(":")[0]
+    suite = load_suite("multikernelbench", categories=[name.split("/")[0]])
+    return judge.evaluate(suite[task], Candidate(source, guess(backend)))
+
+
+def guess(backend):
+    return "torch" if backend == "cpp" else backend  # Python text that compiles C++ itself
+
+
+@pytest.mark.parametrize("name", list(parameters(map(label, FILES))))
+def test_exemplar_is_accepted(name, judge):
+    answer = evaluate(judge, name, (ROOT / f"{name}.py").read_text())
+    assert answer.accepted, answer.reasons
+
+
+@pytest.mark.parametrize("name", list(parameters(map(label, FILES))))
+def test_its_wrong_variant_is_refused(name, judge):
+    source = (ROOT / f"{name}.py").read_text()
+    right, wrong = FAULTS[name]
+    assert source.count(right) == 1
+    answer = evaluate(judge, name, source.replace(right, wrong))
+    assert answer.status == "reject", answer
+
+
+def test_every_category_has_one_in_cpp():
+    assert {f"{category}/cpp" for category in CATEGORIES} <= set(map(label, FILES))
