@@ -30,8 +30,21 @@ FAULTS = {
     "pooling/cpp": ("1.0f / (k * k)", "1.0f / (k * k + 1)"),
     "reduce/cpp": ("long l = 0; l < length", "long l = 0; l < length / 2 * 2"),
     "resize/cpp": ("out[4 * c + i] = in[c]", "out[4 * c + i] = in[(4 * c + i + 1) / 4 % width]"),
+    "activation/triton": ("place < columns", "place < columns - 1"),
+    "broadcast/triton": ("plane % channels", "plane // channels"),
+    "convolution/triton": ("(h < height)", "(h < height - 1)"),
+    "fuse/triton": ("in range(0, inner, DEPTH)", "in range(DEPTH, inner, DEPTH)"),
+    "index/triton": ("x + row * length + chosen", "x + row * count + chosen"),
+    "loss/triton": ("/ count)", "/ parts)"),
+    "math/triton": ("* s, mask", "* 3.14, mask"),
+    "matmul/triton": ("(inner < n)[None, :]", "(inner < n - 1)[None, :]"),
+    "normalization/triton": ("squares / channels + eps", "squares / channels + 100 * eps"),
+    "optimizer/triton": ("+ 1e-8)", "+ 1e-3)"),
+    "pooling/triton": ("row * k * width", "row * width"),
+    "reduce/triton": ("for step in range(length)", "for step in range(1, length)"),
+    "resize/triton": ("place % (4 * width) // 4", "(place + 1) % (4 * width) // 4"),
 }  # fmt: skip
-QUICK = {"activation/cpp", "reduce/cpp"}
+QUICK = {"activation/cpp", "reduce/triton"}
 
 
 def label(path):
@@ -80,5 +93,6 @@ def test_its_wrong_variant_is_refused(name, judge):
     assert answer.status == "reject", answer
 
 
-def test_every_category_has_one_in_cpp():
-    assert {f"{category}/cpp" for category in CATEGORIES} <= set(map(label, FILES))
+def test_every_category_has_one_in_cpp_and_in_triton():
+    wanted = {f"{category}/{backend}" for category in CATEGORIES for backend in ("cpp", "triton")}
+    assert wanted <= set(map(label, FILES)) and set(map(label, FILES)) == set(FAULTS)
