@@ -93,8 +93,13 @@ def test_a_real_ctrl_c_stops_a_search_within_its_evaluation(tmp_path):
             return super().evaluate(task, candidate)
 
     judge = Slow()
-    with pytest.raises(Interrupted):
-        make(tmp_path / "runs.db", judge).run()
+    # a job that a shell started in the background ignores the signal
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with pytest.raises(Interrupted):
+            make(tmp_path / "runs.db", judge).run()
+    finally:
+        signal.signal(signal.SIGINT, before)
     assert not judge.paid
 
 
