@@ -1,7 +1,7 @@
 """Source to callable, one file per backend."""
 
 from kernelmill.backends.base import Availability, Backend, BuildError, BuildSpec, TensorSpec
-from kernelmill.backends.guess import guess
+from kernelmill.backends.guess import guess, read_candidate
 from kernelmill.backends.registry import get, names
 
 __all__ = [
@@ -13,4 +13,5 @@ __all__ = [
     "get",
     "guess",
     "names",
+    "read_candidate",
 ]

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import ast
+from dataclasses import replace
+from pathlib import Path
+
+from kernelmill.tasks import Candidate
 
 # Names whose use gives a backend away, most telling first.
 SIGNS = (
@@ -44,3 +48,15 @@ def guess(source: str) -> str:
         if words & signs:
             return name
     return "inductor" if compiled else "torch"
+
+
+def read_candidate(path: Path, backend: str | None = None) -> Candidate:
+    """A candidate's file; without a backend, that of its suffix and, for Python, of its text.
+
+    Raises:
+        CandidateError: it cannot be read.
+    """
+    candidate = Candidate.from_file(path, backend)
+    if backend is None and path.suffix == ".py":
+        return replace(candidate, backend=guess(candidate.source))
+    return candidate

@@ -113,8 +113,4 @@ def _read(file: Path, backend: str | None) -> Candidate:
             raise CandidateError(f"cannot read candidate {file}: {error}") from error
         chosen = backend or backends.guess(source)
         return Candidate(source, chosen, file.stem, {"file": str(file)})
-    candidate = Candidate.from_file(file, backend)
-    if backend is None and file.suffix == ".py":
-        guessed = backends.guess(candidate.source)
-        return Candidate(candidate.source, guessed, candidate.name, candidate.provenance)
-    return candidate
+    return backends.read_candidate(file, backend)

@@ -8,6 +8,7 @@ from dataclasses import replace
 
 from kernelmill.bench.folder import Item
 from kernelmill.bench.result import Result
+from kernelmill.bench.shares import shares
 from kernelmill.bench.store import BenchStore
 from kernelmill.evaluate import Evaluation, Judge, Settings
 from kernelmill.evaluate.evaluation import Reason
@@ -90,7 +91,7 @@ def run(
                         keep(item, evaluation)
             return passed
 
-        parts = _split(todo, workers)
+        parts = shares(todo, workers, lambda item: item.task)
         with ThreadPoolExecutor(max(len(parts), 1)) as pool:
             for passed in pool.map(part, parts):
                 right += passed
@@ -102,17 +103,6 @@ def run(
                 keep(item, bench.evaluate(names[item.task], item))
     store.finish(run_id)
     return run_id
-
-
-def _split(items: Sequence[Item], workers: int) -> list[list[Item]]:
-    """Shares of about the same size; what is of one task stays together."""
-    groups: dict[str, list[Item]] = {}
-    for item in items:
-        groups.setdefault(item.task, []).append(item)
-    parts: list[list[Item]] = [[] for _ in range(workers)]
-    for group in sorted(groups.values(), key=len, reverse=True):
-        min(parts, key=len).extend(group)
-    return [part for part in parts if part]
 
 
 class Bench:

@@ -98,10 +98,7 @@ def review(task: Task, *, seeds: int = SEEDS, max_bytes: int = MAX_BYTES) -> Fil
     if seeds < 2:
         raise ValueError(f"seeds must be at least 2, got {seeds}")
     program = fit(task, max_bytes)
-    first = next(iter(program.constants.items()), ("", 0))
-    changed = {}
-    if dict(program.overrides) != dict(task.overrides):
-        changed = {first[0]: first[1]}
+    changed = {k: v for k, v in program.overrides.items() if task.overrides.get(k) != v}
     with torch.no_grad():
         model = program.make_model(seed=0)
         inputs = program.make_inputs(seed=0)
@@ -115,9 +112,8 @@ def review(task: Task, *, seeds: int = SEEDS, max_bytes: int = MAX_BYTES) -> Fil
         for seed in range(1, seeds):
             other = program.make_model(seed=seed)
             drawn.append(_outputs(program, other, program.make_inputs(seed=100 + seed)))
-        state = model.state_dict()
         weights = None
-        if any(p.numel() for p in state.values()):
+        if any(p.numel() for p in model.state_dict().values()):
             other = program.make_model(seed=1)
             weights = _change(one, _outputs(program, other, program.make_inputs(seed=0)))
     weak = _weak(kept, same_model)

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from kernelmill.cli.bench.app import app as bench
+from kernelmill.cli.options import Json, Seed, Store, Threads
 
 app = typer.Typer(
     name="kernelmill",
@@ -29,13 +30,6 @@ Set = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="NAME=VALUE", help="Replace a module-level constant."),
 ]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON on standard output.")]
-Store = Annotated[
-    str | None,
-    typer.Option(help="File or SQLAlchemy URL; default kernelmill-runs/store.db."),
-]
-Seed = Annotated[int | None, typer.Option(help="Replay the secret seed of an evaluation.")]
-Threads = Annotated[int | None, typer.Option(min=1, help="Threads of reference and candidate.")]
 RunId = Annotated[str, typer.Argument(metavar="RUN", help="A run's id (kernelmill runs list).")]
 
 

@@ -30,10 +30,7 @@ def load_candidate(path: Path, backend: str | None) -> Candidate:
     """
     if backend is not None:
         backends.get(backend)  # an unknown name before anything else
-    candidate = Candidate.from_file(path, backend)
-    if backend is None and path.suffix == ".py":
-        guessed = backends.guess(candidate.source)
-        candidate = Candidate(candidate.source, guessed, candidate.name, candidate.provenance)
+    candidate = backends.read_candidate(path, backend)
     usable = backends.get(candidate.backend).available()
     if not usable.usable:
         raise ValueError(f"backend {candidate.backend} cannot be used here: {usable.reason}")

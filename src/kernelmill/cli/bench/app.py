@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from kernelmill.cli.options import Json, Seed, Store, Threads
+
 app = typer.Typer(help="Benchmark: suites of tasks, exploits, metrics.", no_args_is_help=True)
 
 Suite = Annotated[str, typer.Option(help="multikernelbench, robust-kbench or library.")]
@@ -17,7 +19,6 @@ Category = Annotated[
 Repaired = Annotated[
     bool, typer.Option("--repaired", help="The repaired form of weak tasks, where there is one.")
 ]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON on standard output.")]
 
 
 @app.command("list")
@@ -61,9 +62,9 @@ def exploits(
     timing: Annotated[
         str, typer.Option(help="needed: time what needs the clock; all; none.")
     ] = "needed",
-    threads: Annotated[int, typer.Option(min=1, help="Of reference and candidate.")] = 1,
+    threads: Threads = 1,
     workers: Annotated[int, typer.Option(min=1, help="Judges side by side.")] = 2,
-    seed: Annotated[int | None, typer.Option(help="Replay a secret seed.")] = None,
+    seed: Seed = None,
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Honest ones, too.")] = False,
     json: Json = False,
 ) -> int:
@@ -72,13 +73,6 @@ def exploits(
     from kernelmill.cli.bench.exploits import main
 
     return main(family, folder, timing, threads, workers, seed, verbose, json)
-
-
-Store = Annotated[
-    str | None,
-    typer.Option(help="File or SQLAlchemy URL; default kernelmill-runs/store.db."),
-]
-Threads = Annotated[int | None, typer.Option(min=1, help="Of reference and candidate.")]
 
 
 @app.command()

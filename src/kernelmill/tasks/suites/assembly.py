@@ -19,18 +19,16 @@ PACKAGE = "kernelmill."
 
 
 class Module:
-    """The top level of a source file: what each name is bound to, in order."""
+    """The top level of a source file: the statement that binds each name."""
 
     def __init__(self, name: str):
         self.name = name
         self.path = Path(find_spec(name).origin)
         self.text = self.path.read_text(encoding="utf-8")
         self.nodes: dict[str, ast.stmt] = {}
-        self.order: dict[str, int] = {}
-        for position, node in enumerate(ast.parse(self.text).body):
+        for node in ast.parse(self.text).body:
             for bound in _bound(node):
                 self.nodes[bound] = node
-                self.order[bound] = position
 
     def segment(self, node: ast.stmt) -> str:
         """The node's text with its decorators removed."""
@@ -68,7 +66,7 @@ class Closure:
 
     def __init__(self) -> None:
         self.imports: dict[str, None] = {}
-        self.parts: dict[tuple[str, int], str] = {}
+        self.parts: dict[ast.stmt, str] = {}
         self._seen: set[tuple[str, str]] = set()
 
     def add(self, where: Module, names: Iterable[str]) -> None:
@@ -83,8 +81,7 @@ class Closure:
                 self.imports[_one_import(node, name)] = None
             else:
                 self.add(where, used_names(node) - {name})
-                key = (where.name, where.order[name])
-                self.parts[key] = where.segment(node)
+                self.parts[node] = where.segment(node)
 
     def _from_sibling(self, node: ast.ImportFrom, name: str) -> None:
         alias = next(a for a in node.names if (a.asname or a.name) == name)

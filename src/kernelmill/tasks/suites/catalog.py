@@ -18,7 +18,7 @@ CATEGORIES = (
     "normalization", "optimizer", "pooling", "index", "resize", "reduce",
 )  # fmt: skip
 EXTRA = ("attention",)
-VERSIONS = {"multikernelbench": "2026.06", "robust-kbench": "2025.11", "library": "1"}
+VERSIONS = {"multikernelbench": "2026.06", "library": "1"}
 
 
 @cache

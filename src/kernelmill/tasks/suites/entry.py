@@ -99,9 +99,6 @@ class Entry:
             return self.forms["repaired"]
         return self.forms.get("paper" if size == "paper" else "head", self.forms["head"])
 
-    def constants(self, size: str = "small", repaired: bool = False) -> dict[str, Any]:
-        return dict(self.form(size, repaired).sizes[size])
-
     def source(self, size: str = "small", repaired: bool = False) -> str:
         """The text of the task. Batch norms of the repaired one keep no running statistics."""
         form = self.form(size, repaired)

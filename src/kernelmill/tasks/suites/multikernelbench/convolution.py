@@ -5,37 +5,18 @@ values of those arguments. None has a bias unless it says so.
 """
 
 from kernelmill.tasks.suites.entry import Category, sizes
+from kernelmill.tasks.suites.multikernelbench.shapes import argument_names, constants, uniform
 
 tasks = Category("convolution")
-EXTENTS = {
-    1: ("length",),
-    2: ("height", "width"),
-    3: ("depth", "height", "width"),
-}
 BASIC = "in_channels, out_channels, kernel_size"
 STRIDED = BASIC + ", stride, padding, dilation"
 # What the layers take beyond the basic arguments, by keyword.
 OPTIONS = ("stride", "padding", "output_padding", "dilation", "groups")
 
 
-def extent_names(shape):
-    return EXTENTS[len(shape) - 2]
-
-
-def at_size(signature, shape, values):
-    """Constants of one size: the batch and extents of ``shape``, the constructor's values."""
-    batch_size, channels, *extents = shape
-    names = [name.strip() for name in signature.split(",")]
-    made = {"batch_size": batch_size, **dict(zip(extent_names(shape), extents, strict=True))}
-    made.update(zip(names, values, strict=True))
-    if made.setdefault("in_channels", channels) != channels:
-        raise ValueError(f"input of {channels} channels, constructor {values}")
-    return made
-
-
 def layer(kind, signature, changed):
     """The layer's expression: constructor arguments by their names."""
-    names = [name.strip() for name in signature.split(",")]
+    names = argument_names(signature)
     arguments = {name: name for name in names if name in OPTIONS} | changed
     kernel = arguments.pop("kernel_size", "kernel_size")
     out = arguments.pop("out_channels", "out_channels")
@@ -46,11 +27,10 @@ def layer(kind, signature, changed):
 def row(name, kernelbench, kind, signature, head, small, paper=None, *, note="", **changed):
     """Declares a convolution; ``changed`` replaces arguments of the layer by expressions (an
     empty one leaves the argument out)."""
-    dimensions = ", ".join(extent_names(head[0]))
     table = sizes(
-        head=at_size(signature, *head),
-        paper=at_size(signature, *paper) if paper else None,
-        small=at_size(signature, *small),
+        head=constants(signature, head),
+        paper=constants(signature, paper) if paper else None,
+        small=constants(signature, small),
     )
     return lambda doc: tasks.add(
         table,
@@ -60,7 +40,7 @@ def row(name, kernelbench, kind, signature, head, small, paper=None, *, note="",
         signature=signature,
         description=doc,
         layers={"conv": layer(kind, signature, changed)},
-        x=f"torch.rand(batch_size, in_channels, {dimensions})",
+        x=uniform(signature, len(head[0]) - 2),
     )(convolution)
 
 
@@ -107,9 +87,9 @@ SEPARABLE = "in_channels, out_channels, kernel_size, stride, padding, dilation"
 
 @tasks.add(
     sizes(
-        head=at_size(SEPARABLE, (16, 64, 512, 512), (64, 128, 3, 1, 1, 1)),
-        paper=at_size(SEPARABLE, (16, 3, 256, 256), (3, 64, 3, 1, 0, 1)),
-        small=at_size(SEPARABLE, (2, 8, 24, 24), (8, 12, 3, 1, 1, 1)),
+        head=constants(SEPARABLE, ((16, 64, 512, 512), (64, 128, 3, 1, 1, 1))),
+        paper=constants(SEPARABLE, ((16, 3, 256, 256), (3, 64, 3, 1, 0, 1))),
+        small=constants(SEPARABLE, ((2, 8, 24, 24), (8, 12, 3, 1, 1, 1))),
     ),
     kernelbench="L1/86",
     signature=SEPARABLE,
@@ -186,7 +166,7 @@ def conv_standard_2d_square_input_square_kernel(self, x):
 
 
 @tasks.add(
-    sizes(head=at_size(BASIC, (16, 3, 256, 256), (3, 64, 3)), small={}),
+    sizes(head=constants(BASIC, ((16, 3, 256, 256), (3, 64, 3))), small={}),
     name="conv_standard_2d_square_input_square_kernel",
     form="paper",
     signature=BASIC,

@@ -77,72 +77,72 @@ def matmul_with_diagonal_matrices(a, b):
     return torch.diag(a) @ b
 
 
-def product(name, kernelbench, head, paper=None, small=MKN, a="m, k", b="k, n"):
-    """Declares a plain product under its name; an operand ``k, m`` comes transposed."""
-    shapes = sizes(head=_mkn(head), paper=_mkn(paper) if paper else None, small=small)
-    return tasks.add(
-        shapes, name=name, kernelbench=kernelbench, a=f"torch.rand({a})", b=f"torch.rand({b})"
-    )
+def product(name, kernelbench, doc, head, paper=None, small=MKN, a="m, k", b="k, n"):
+    """Declares a product under its name; an operand ``k, m`` or ``n, k`` comes transposed."""
+    turned = {
+        ("m, k", "k, n"): matmul,
+        ("k, m", "k, n"): transposed_a,
+        ("m, k", "n, k"): transposed_b,
+        ("k, m", "n, k"): transposed_both,
+    }
+    tasks.add(
+        sizes(head=_mkn(head), paper=_mkn(paper) if paper else None, small=small),
+        name=name,
+        kernelbench=kernelbench,
+        description=doc,
+        a=f"torch.rand({a})",
+        b=f"torch.rand({b})",
+    )(turned[a, b])
 
 
 def _mkn(extents):
     return dict(zip("mkn", extents, strict=True))
 
 
-@product(
-    "matmul_with_irregular_shapes", "L1/8", (8205, 2949, 5921), small={"m": 61, "k": 97, "n": 83}
-)
-def irregular(a, b):
-    """A B with extents that no tile divides."""
+def matmul(a, b):
     return torch.matmul(a, b)
 
 
-@product(
-    "matmul_with_large_k_dimension", "L1/6", (256, 524288, 256), (256, 131072, 256),
-    small={"m": 16, "k": 4000, "n": 16},
-)  # fmt: skip
-def large_k(a, b):
-    """A B of small outer and huge inner extent."""
-    return torch.matmul(a, b)
-
-
-@product(
-    "matmul_with_small_k_dimension", "L1/7", (32768, 64, 32768), (16384, 32, 16384),
-    small={"m": 200, "k": 16, "n": 200},
-)  # fmt: skip
-def small_k(a, b):
-    """A B of small inner extent."""
-    return torch.matmul(a, b)
-
-
-@product("matmul_with_transposed_a", "L1/16", (2048, 8192, 4096), (1024, 4096, 2048), a="k, m")
 def transposed_a(a, b):
-    """A' B."""
     return torch.matmul(a.T, b)
 
 
-@product("matmul_with_transposed_b", "L1/17", (2048, 8192, 4096), (1024, 4096, 2048), b="n, k")
 def transposed_b(a, b):
-    """A B'."""
     return torch.matmul(a, b.T)
 
 
-@product(
-    "matmul_with_transposed_both", "L1/18", (2048, 8192, 4096), (1024, 4096, 2048),
-    a="k, m", b="n, k",
-)  # fmt: skip
 def transposed_both(a, b):
-    """A' B'."""
     return torch.matmul(a.T, b.T)
 
 
-@product(
-    "matrix_vector_multiplication", "L1/4", (2048, 1048576, 1), (256, 131072, 1),
-    small={"m": 64, "k": 2000, "n": 1},
+product(
+    "matmul_with_irregular_shapes", "L1/8", "A B with extents that no tile divides.",
+    (8205, 2949, 5921), small={"m": 61, "k": 97, "n": 83},
 )  # fmt: skip
-def matrix_vector(a, b):
-    """A matrix times a column vector."""
-    return torch.matmul(a, b)
+product(
+    "matmul_with_large_k_dimension", "L1/6", "A B of small outer and huge inner extent.",
+    (256, 524288, 256), (256, 131072, 256), small={"m": 16, "k": 4000, "n": 16},
+)  # fmt: skip
+product(
+    "matmul_with_small_k_dimension", "L1/7", "A B of small inner extent.",
+    (32768, 64, 32768), (16384, 32, 16384), small={"m": 200, "k": 16, "n": 200},
+)  # fmt: skip
+product(
+    "matmul_with_transposed_a", "L1/16", "A' B.",
+    (2048, 8192, 4096), (1024, 4096, 2048), a="k, m",
+)  # fmt: skip
+product(
+    "matmul_with_transposed_b", "L1/17", "A B'.",
+    (2048, 8192, 4096), (1024, 4096, 2048), b="n, k",
+)  # fmt: skip
+product(
+    "matmul_with_transposed_both", "L1/18", "A' B'.",
+    (2048, 8192, 4096), (1024, 4096, 2048), a="k, m", b="n, k",
+)  # fmt: skip
+product(
+    "matrix_vector_multiplication", "L1/4", "A matrix times a column vector.",
+    (2048, 1048576, 1), (256, 131072, 1), small={"m": 64, "k": 2000, "n": 1},
+)  # fmt: skip
 
 
 @tasks.add(
@@ -156,19 +156,12 @@ def square_matrix_multiplication(a, b):
     return torch.matmul(a, b)
 
 
-@product("standard_matrix_multiplication", "L1/2", (2048, 8192, 4096), (1024, 4096, 2048))
-def standard(a, b):
-    """A B."""
-    return torch.matmul(a, b)
-
-
-@product(
-    "tall_skinny_matrix_multiplication", "L1/9", (32768, 32, 32768), (16384, 16, 16384),
-    small={"m": 200, "k": 8, "n": 200},
+product("standard_matrix_multiplication", "L1/2", "A B.", (2048, 8192, 4096), (1024, 4096, 2048))
+product(
+    "tall_skinny_matrix_multiplication", "L1/9",
+    "A tall and narrow matrix times a low and wide one.",
+    (32768, 32, 32768), (16384, 16, 16384), small={"m": 200, "k": 8, "n": 200},
 )  # fmt: skip
-def tall_skinny(a, b):
-    """A tall and narrow matrix times a low and wide one."""
-    return torch.matmul(a, b)
 
 
 @tasks.add(

@@ -6,19 +6,18 @@ import torch
 import torch.nn.functional as F
 
 from kernelmill.tasks.suites.entry import Category
-from kernelmill.tasks.suites.multikernelbench.fuse.table import form, fused, shifted
+from kernelmill.tasks.suites.multikernelbench.fuse.table import (
+    TRAINED,
+    WEAK2,
+    WEAK4,
+    form,
+    fused,
+    parameter,
+)
 
 tasks = Category("fuse")
 BASIC = "in_channels, out_channels, kernel_size"
-TRAINED = "train-mode batch norm: batch statistics, running buffers change on every call"
-# A repair keeps the offset of each sample through means over its elements.
-WEAK2 = {"weak": "input-independent@1e-2", "repair": shifted}
-WEAK4 = {"weak": "input-independent@1e-4", "repair": shifted}
 ZERO = "zeros@1e-4 input-independent@1e-4"
-
-
-def parameter(shape):
-    return f"nn.Parameter(torch.randn({shape}))"
 
 
 def two(kernelbench, head, values, paper_values, *, signature="", **options):

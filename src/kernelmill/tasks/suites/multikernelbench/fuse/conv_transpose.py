@@ -6,7 +6,15 @@ import torch
 import torch.nn.functional as F
 
 from kernelmill.tasks.suites.entry import Category
-from kernelmill.tasks.suites.multikernelbench.fuse.table import form, fused, shifted, spread
+from kernelmill.tasks.suites.multikernelbench.fuse.table import (
+    TRAINED,
+    WEAK2,
+    WEAK4,
+    form,
+    fused,
+    parameter,
+    spread,
+)
 
 tasks = Category("fuse")
 task = partial(fused, tasks)
@@ -14,14 +22,7 @@ BASIC = "in_channels, out_channels, kernel_size"
 STRIDED = BASIC + ", stride"
 PADDED = STRIDED + ", padding"
 FULL = PADDED + ", output_padding"
-TRAINED = "train-mode batch norm: batch statistics, running buffers change on every call"
-WEAK2 = {"weak": "input-independent@1e-2", "repair": shifted}
-WEAK4 = {"weak": "input-independent@1e-4", "repair": shifted}
 PEAKED = {"weak": "input-independent@1e-2", "repair": spread}
-
-
-def parameter(shape):
-    return f"nn.Parameter(torch.randn({shape}))"
 
 
 def transposed(dimensions, signature, extra=""):

@@ -6,7 +6,14 @@ import torch
 import torch.nn.functional as F
 
 from kernelmill.tasks.suites.entry import Category
-from kernelmill.tasks.suites.multikernelbench.fuse.table import form, fused, shifted, spread
+from kernelmill.tasks.suites.multikernelbench.fuse.table import (
+    TRAINED,
+    form,
+    fused,
+    parameter,
+    shifted,
+    spread,
+)
 
 tasks = Category("fuse")
 task = partial(fused, tasks)
@@ -14,11 +21,6 @@ IO = "in_features, out_features"
 LINEAR = "nn.Linear(in_features, out_features)"
 NORM = "nn.GroupNorm(num_groups, out_features)"
 BATCH_NORM = "nn.BatchNorm1d(out_features)"
-TRAINED = "train-mode batch norm: batch statistics, running buffers change on every call"
-
-
-def parameter(shape):
-    return f"nn.Parameter(torch.randn({shape}))"
 
 
 WIDE = ((1024, 8192), (8192, 8192))

@@ -4,22 +4,10 @@ from collections.abc import Callable
 from typing import Any
 
 from kernelmill.tasks.suites.entry import Category, sizes
+from kernelmill.tasks.suites.multikernelbench.shapes import Size, constants, uniform
 
-EXTENTS = ((), ("length",), ("height", "width"), ("depth", "height", "width"))
 SMALLEST = {0: (16, ()), 2: (3, (14, 17)), 3: (2, (6, 9, 10))}
-
-Size = tuple[tuple[int, ...], tuple[Any, ...]]
-
-
-def constants(signature: str, size: Size) -> dict[str, Any]:
-    """``size``: the input's shape and the constructor's values (the last may have defaults)."""
-    (batch_size, _, *extents), values = size
-    names = [name.strip() for name in signature.split(",")][: len(values)]
-    return {
-        "batch_size": batch_size,
-        **dict(zip(EXTENTS[len(extents)], extents, strict=True)),
-        **dict(zip(names, values, strict=True)),
-    }
+TRAINED = "train-mode batch norm: batch statistics, running buffers change on every call"
 
 
 def smaller(size: Size) -> Size:
@@ -27,12 +15,6 @@ def smaller(size: Size) -> Size:
     (_, channels, *extents), values = size
     batch_size, most = SMALLEST[len(extents)]
     return (batch_size, channels, *map(min, extents, most)), values
-
-
-def uniform(signature: str, dimensions: int) -> str:
-    """The input: uniform in (0, 1)."""
-    first = signature.split(",")[0].strip()
-    return f"torch.rand({', '.join(['batch_size', first, *EXTENTS[dimensions]])})"
 
 
 def shifted(drawn: str, dimensions: int) -> str:
@@ -45,6 +27,16 @@ def spread(drawn: str, dimensions: int) -> str:
     """Normal values of a scale per sample, large enough to matter after a softmax."""
     ones = ", 1" * (dimensions + 1)
     return f"{drawn.replace('rand', 'randn')} * (4 + 12 * torch.rand(batch_size{ones}))"
+
+
+# A repair keeps the offset of each sample through means over its elements.
+WEAK2 = {"weak": "input-independent@1e-2", "repair": shifted}
+WEAK4 = {"weak": "input-independent@1e-4", "repair": shifted}
+
+
+def parameter(shape: str) -> str:
+    """A learned tensor, normal at first."""
+    return f"nn.Parameter(torch.randn({shape}))"
 
 
 def fused(
