@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import pickle
 import socket
+import subprocess
 import threading
 import time
 from pathlib import Path
@@ -249,3 +251,42 @@ def test_build_cache_cannot_be_poisoned(judge, isolated):
     judge.evaluate(TASK, Candidate(poison, "cpp"))
     answer = judge.evaluate(TASK, Candidate(hostile.HONEST_CPP, "cpp"))
     assert answer.accepted, answer.reasons
+
+
+LOADING = """
+import ctypes, pathlib, shutil
+import torch
+given = pathlib.Path({given!r})
+ctypes.CDLL(str(given) if not {copy} else shutil.copy(given, pathlib.Path("own.so").absolute()))
+class ModelNew(torch.nn.Module):
+    def forward(self, x):
+        return x.relu()
+"""
+
+
+@pytest.mark.parametrize("copy", [False, True])
+def test_a_library_below_tmp_that_was_given_is_not_the_candidates_own(
+    judge, isolated, tmp_path, copy
+):
+    given = tmp_path / "given.so"
+    source = tmp_path / "given.c"
+    source.write_text("int one(void) { return 1; }\n")
+    subprocess.run(["gcc", "-shared", "-fPIC", "-o", given, source], check=True)
+    options = {"threads": 1, "seed": 0, "trace": False}
+    worker = judge.spawn("worker", options, (str(tmp_path),))
+    try:
+        text = LOADING.format(given=str(given), copy=copy)
+        worker.request("build", seconds=60, source=text, backend="torch", spec=pickle.dumps(None))
+        assert worker.maps_own_code() is copy
+    finally:
+        worker.kill()
+
+
+def test_the_judges_files_are_not_read_wherever_they_are(judge, isolated, tmp_path):
+    """The interpreter's own folder may be read, and a package may be installed in it."""
+    text = hostile.HONEST.replace(
+        "import torch\n", "import torch, kernelmill\nopen(kernelmill.__file__).read()\n", 1
+    )
+    assert text != hostile.HONEST
+    answer = judge.evaluate(TASK, Candidate(text))
+    assert answer.status == "reject" and answer.reasons[0].code == "sandbox_violation"

@@ -226,6 +226,8 @@ class Watch:
                 write(alarm, f"{code} {text[:300]}\n".encode())
 
         readable = (prefix, "/tmp", sys.prefix, sys.base_prefix, *self._ALLOWED_ROOTS)
+        # wherever it is installed: below the interpreter's prefix, or below /tmp
+        judge = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + "/"
         own_sources = (prefix, "<")
         helpers = ("/inspect.py", "/traceback.py")
 
@@ -275,8 +277,10 @@ class Watch:
                 if event == "open" and isinstance(args[0], (str, bytes)):
                     path = os.fsdecode(args[0])
                     if not self.in_call:
-                        full = os.path.normpath(os.path.join("/tmp/work", path))
-                        if full.startswith(readable) and not full.startswith("/proc/self/fd"):
+                        full = os.path.normpath(os.path.join(prefix, path))
+                        if full.startswith(readable) and not full.startswith(
+                            (judge, "/proc/self/fd")
+                        ):
                             return
                     code = code if self.in_call else "sandbox_violation"
                 report(code, f"{event} {args[:1]!r}")

@@ -167,11 +167,14 @@ class WorkerProcess:
     ):
         self.limits = limits
         self.folder = tempfile.mkdtemp(prefix="kernelmill-")
-        home = sandbox.SCRATCH if level == "namespaces" else self.folder
+        self.home = home = sandbox.SCRATCH if level == "namespaces" else self.folder
+        reads_task = bool(readable)
+        readable = (*sandbox.python_paths(), *readable)
+        self.given = tuple(f"{path}/" for path in (*readable, *sandbox.SYSTEM))
         jail = sandbox.Jail(
-            level=level, mount_point=self.folder, readable=(*sandbox.python_paths(), *readable),
+            level=level, mount_point=self.folder, readable=readable,
             memory_bytes=limits.memory_bytes, file_bytes=limits.file_bytes, cpu_s=limits.cpu_s,
-            processes=limits.processes, gpu=gpu, read_all=bool(readable),
+            processes=limits.processes, gpu=gpu, read_all=reads_task,
         )  # fmt: skip
         self.socket, theirs = socket.socketpair()
         status_read, status_write = os.pipe()
@@ -394,13 +397,15 @@ class WorkerProcess:
         return max(0, len(_children(self.pid)) - 2) if self.pid else 0
 
     def maps_own_code(self) -> bool:
-        """Has the worker loaded a shared library that was built in its scratch folder?"""
+        """Has the worker loaded a shared library that it has written itself, in its scratch folder
+        or anywhere else that was not given to it?"""
         for pid in _children(self.pid)[1:2] if self.pid else ():
             try:
                 with open(f"/proc/{pid}/maps") as file:
-                    return any(
-                        ".so" in line and ("/tmp/" in line or self.folder in line) for line in file
-                    )
+                    paths = [line.split(maxsplit=5)[5] for line in file if ".so" in line]
+                return any(
+                    path.startswith(self.home) or not path.startswith(self.given) for path in paths
+                )
             except OSError:
                 continue
         return False

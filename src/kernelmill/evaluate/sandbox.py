@@ -29,8 +29,8 @@ from kernelmill.evaluate import seccomp
 from kernelmill.evaluate import syscalls as sc
 
 LEVELS = ("namespaces", "landlock", "limits")
-SCRATCH = "/tmp/work"
-_SYSTEM = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32")
+SCRATCH = "/tmp/.scratch"
+SYSTEM = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32")
 _ETC = (
     "ld.so.cache", "ld.so.conf", "ld.so.conf.d", "alternatives", "localtime", "nsswitch.conf",
     "OpenCL",
@@ -74,7 +74,7 @@ def python_paths() -> tuple[str, ...]:
     paths = {p for p in paths if p != "/"}
     keep = []
     for path in sorted(paths):
-        if not any(path == k or path.startswith(k + "/") for k in (*keep, *_SYSTEM)):
+        if not any(path == k or path.startswith(k + "/") for k in (*keep, *SYSTEM)):
             keep.append(path)
     return tuple(keep)
 
@@ -116,7 +116,7 @@ def _build_root(jail: Jail) -> None:
     root = jail.mount_point
     sc.mount("none", "/", None, sc.MS_REC | sc.MS_PRIVATE)
     sc.mount("tmpfs", root, "tmpfs", sc.MS_NOSUID, "size=4m,mode=0755")
-    for path in _SYSTEM:
+    for path in SYSTEM:
         if os.path.islink(path):
             os.symlink(os.readlink(path), root + path)
         elif os.path.isdir(path):
@@ -254,7 +254,7 @@ def enter(jail: Jail, status_fd: int, keep: tuple[int, ...]) -> None:
             _become_nobody(jail.read_all)
         else:
             sc.set_capabilities(0)
-        readable = [*_SYSTEM, *jail.readable, *(f"/etc/{n}" for n in _ETC), "/proc", "/sys"]
+        readable = [*SYSTEM, *jail.readable, *(f"/etc/{n}" for n in _ETC), "/proc", "/sys"]
         devices = [f"/dev/{n}" for n in _DEVICES]
         sc.landlock(readable, [jail.mount_point, *devices])
     else:
