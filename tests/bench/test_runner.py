@@ -5,17 +5,18 @@ import signal
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from kernelmill.bench.folder import first_block, read_candidates
+from kernelmill.bench.folder import Item, first_block, read_candidates
 from kernelmill.bench.metrics import Score
 from kernelmill.bench.result import Result
-from kernelmill.bench.runner import run
+from kernelmill.bench.runner import Floor, run
 from kernelmill.bench.store import BenchStore
 from kernelmill.evaluate import Settings
 from kernelmill.search.errors import StoreMismatch
-from kernelmill.tasks import CandidateError, Suite, Task
+from kernelmill.tasks import Candidate, CandidateError, Suite, Task
 from kernelmill.tasks.suites import load_suite
 
 QUICK = Settings(timing=False, threads=1)
@@ -74,12 +75,52 @@ def test_timing_follows_correctness(suite, folder, tmp_path):
     assert 0.2 < found[0].speedup < 5
 
 
+def test_who_is_right_is_timed_together_and_a_spoiler_alone(suite, tmp_path):
+    """A candidate that fails in the common race does not take the others with it."""
+    right = identity(suite["relu"])
+    counting = right.replace(
+        "        return torch.relu(x)",
+        "        self.calls = getattr(self, 'calls', 0) + 1\n"
+        "        if self.calls > 60:\n"
+        "            raise RuntimeError('tired')\n"
+        "        return torch.relu(x)",
+    )
+    assert counting != right
+    texts = [right, counting, right + "\n# again\n", right]
+    items = [Item("relu", i, Candidate(text)) for i, text in enumerate(texts)]
+    settings = Settings(threads=1, runs=40, min_time_s=0.05)
+    with BenchStore(tmp_path / "store.db") as store:
+        found = store.results(run(suite, items, store, settings=settings))
+    assert [r.code for r in found] == ["", "runtime_error", "", ""]
+    assert [r.speedup is not None for r in found] == [True, False, True, True]
+    assert found[0].speedup == found[3].speedup  # the same text is judged once
+
+
+def test_alone_means_that_the_others_wait():
+    floor, inside, seen = Floor(), [], []
+
+    def work(name):
+        for _ in range(20):
+            with floor.beside():
+                inside.append(name)
+                time.sleep(0.0005)
+                inside.remove(name)
+                with floor.alone():
+                    seen.append(list(inside))
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(work, "abcd"))
+    assert seen == [[]] * 80
+
+
 def test_nothing_is_judged_twice(suite, folder, tmp_path, monkeypatch):
     items, _ = read_candidates(folder, suite)
     with BenchStore(tmp_path / "store.db") as store:
         first = run(suite, items, store, settings=QUICK)
         calls = []
-        monkeypatch.setattr("kernelmill.evaluate.Judge.evaluate", lambda *args: calls.append(args))
+        monkeypatch.setattr(
+            "kernelmill.evaluate.Judge.evaluate_all", lambda *args, **_: calls.append(args)
+        )
         second = run(suite, items, store, settings=QUICK)
         assert store.results(second) == store.results(first) and calls == []
         assert run(suite, items, store, settings=QUICK, resume=first) == first
@@ -88,7 +129,7 @@ def test_nothing_is_judged_twice(suite, folder, tmp_path, monkeypatch):
 DRIVER = """
 import sys
 from kernelmill.bench.folder import read_candidates
-from kernelmill.bench.runner import run
+from kernelmill.bench.runner import Floor, run
 from kernelmill.bench.store import BenchStore
 from kernelmill.evaluate import Settings
 from kernelmill.tasks.suites import load_suite

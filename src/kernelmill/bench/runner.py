@@ -1,10 +1,12 @@
-"""Judging many candidates of a suite: in parallel what needs no clock, alone what does."""
+"""Judging many candidates of a suite: side by side what needs no clock, alone what does."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+import itertools
+import threading
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
+from contextlib import contextmanager
 
 from kernelmill.bench.folder import Item
 from kernelmill.bench.result import Result
@@ -16,6 +18,7 @@ from kernelmill.search.environment import judge_facts
 from kernelmill.tasks import Suite, Task, TaskError
 
 Progress = Callable[[Result], None]
+GROUP = 12  # a kill loses no more
 
 
 def run(
@@ -33,13 +36,12 @@ def run(
 ) -> str:
     """Judge candidates and keep every result as it comes; the run's id.
 
-    Candidates are first judged without the clock by ``workers`` judges side by side. Those that
-    are right are then judged once more with timing, one after the other with nothing else going
-    on. A run that was killed goes on where it was (``resume``), and what the store already knows
-    of a candidate in this environment is not paid for again.
+    ``workers`` judges work side by side, each on tasks of its own; while one of them times what is
+    right, the others wait. A run that was killed goes on where it was (``resume``), and what the
+    store already knows of a candidate in this environment is not paid for again.
 
     Args:
-        settings: of the judges; ``timing=False`` leaves the second part out.
+        settings: of the judges.
         model, strategy: who wrote the candidates; kept with the results.
         progress: called with every final result.
 
@@ -76,41 +78,84 @@ def run(
         store.add(run_id, result)
         progress(result)
 
-    untimed = replace(settings, timing=False)
-    right: list[Item] = []
-    if workers > 1 or not settings.timing:
+    floor = Floor()
 
-        def part(chosen: Sequence[Item]) -> list[Item]:
-            passed = []
-            with Bench(untimed, store) as bench:
-                for item in chosen:
-                    evaluation = bench.evaluate(names[item.task], item)
-                    if settings.timing and evaluation.accepted:
-                        passed.append(item)
-                    else:
-                        keep(item, evaluation)
-            return passed
+    def part(chosen: Sequence[Item]) -> None:
+        with Bench(settings, store, floor) as bench:
+            for group in _groups(chosen):
+                for item, evaluation in bench.evaluate(names[group[0].task], group):
+                    keep(item, evaluation)
 
-        parts = shares(todo, workers, lambda item: item.task)
-        with ThreadPoolExecutor(max(len(parts), 1)) as pool:
-            for passed in pool.map(part, parts):
-                right += passed
-    else:
-        right = todo
-    if right:
-        with Bench(settings, store) as bench:
-            for item in sorted(right, key=lambda i: i.task):
-                keep(item, bench.evaluate(names[item.task], item))
+    parts = shares(todo, workers, lambda item: item.task)
+    with ThreadPoolExecutor(max(len(parts), 1)) as pool:
+        for _ in pool.map(part, parts):
+            pass
     store.finish(run_id)
     return run_id
+
+
+def _groups(items: Sequence[Item]) -> Iterator[list[Item]]:
+    """A few candidates of the same task at a time; they are timed together."""
+    for _, same in itertools.groupby(items, key=lambda item: item.task):
+        same = list(same)
+        for start in range(0, len(same), GROUP):
+            yield same[start : start + GROUP]
+
+
+class Floor:
+    """Many may be ``beside`` each other, one at a time ``alone``, which is entered from within
+    ``beside``: it is left for as long."""
+
+    def __init__(self) -> None:
+        self._changed = threading.Condition()
+        self._inside = 0
+        self._alone = False
+        self._waiting = 0
+
+    @contextmanager
+    def beside(self) -> Iterator[None]:
+        self._enter()
+        try:
+            yield
+        finally:
+            self._leave()
+
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        with self._changed:
+            self._inside -= 1
+            self._waiting += 1
+            self._changed.notify_all()
+            self._changed.wait_for(lambda: not self._inside and not self._alone)
+            self._waiting -= 1
+            self._alone = True
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._alone = False
+                self._changed.notify_all()
+            self._enter()
+
+    def _enter(self) -> None:
+        with self._changed:
+            # who waits to be alone goes first
+            self._changed.wait_for(lambda: not self._alone and not self._waiting)
+            self._inside += 1
+
+    def _leave(self) -> None:
+        with self._changed:
+            self._inside -= 1
+            self._changed.notify_all()
 
 
 class Bench:
     """A judge that asks the store first, and is started anew where it broke."""
 
-    def __init__(self, settings: Settings, store: BenchStore):
+    def __init__(self, settings: Settings, store: BenchStore, floor: Floor | None = None):
         self.settings = settings
         self.store = store
+        self.floor = floor or Floor()
         self.judge: Judge | None = None
         self.environment = ""
 
@@ -131,37 +176,53 @@ class Bench:
             self.environment = self.store.put_environment(judge_facts(self.judge))
         return self.judge
 
-    def evaluate(self, task: Task, item: Item) -> Evaluation:
+    def evaluate(self, task: Task, items: Sequence[Item]) -> list[tuple[Item, Evaluation]]:
         """An evaluation in any case: a broken reference or judge is an error with its reason."""
-        candidate = item.candidate
-        judge = self._open()
-        known = self.store.find_evaluation(task.hash, candidate.hash, self.environment)
-        if known is not None:
-            return known
+        with self.floor.beside():
+            self._open()
+            found = {
+                hash: self.store.find_evaluation(task.hash, hash, self.environment)
+                for hash in {item.candidate.hash for item in items}
+            }
+            new = {i.candidate.hash: i for i in items if found[i.candidate.hash] is None}
+            if new:
+                found |= self._judge(task, list(new.values()))
+        return [(item, found[item.candidate.hash]) for item in items]
+
+    def _judge(self, task: Task, items: list[Item]) -> dict[str, Evaluation]:
+        candidates = [item.candidate for item in items]
         for attempt in (1, 2):
+            judge = self._open()
             try:
-                evaluation = judge.evaluate(task, candidate)
+                evaluations = judge.evaluate_all(task, candidates, alone=self.floor.alone)
             except TaskError as error:
-                return _failed("task_error", str(error), task, item)
+                return _failed("task_error", str(error), task, items)
             except ValueError as error:
-                return _failed("unknown_backend", str(error), task, item)
+                if len(items) > 1:  # one of them names an unknown backend
+                    return self._judge(task, items[:1]) | self._judge(task, items[1:])
+                return _failed("unknown_backend", str(error), task, items)
             except OSError as error:
                 self.close()
                 if attempt == 2:
-                    return _failed("judge_failed", f"the judge failed twice: {error}", task, item)
-                judge = self._open()
+                    return _failed("judge_failed", f"the judge failed twice: {error}", task, items)
             else:
                 self.store.put_task(task)
-                self.store.put_evaluation(task.hash, candidate, self.environment, evaluation)
-                return evaluation
+                for item, evaluation in zip(items, evaluations, strict=True):
+                    self.store.put_evaluation(
+                        task.hash, item.candidate, self.environment, evaluation
+                    )
+                return {e.candidate_hash: e for e in evaluations}
         raise AssertionError("unreachable")
 
 
-def _failed(code: str, message: str, task: Task, item: Item) -> Evaluation:
-    return Evaluation(
-        status="error",
-        stage="build",
-        reasons=(Reason(code, message),),
-        task_hash=task.hash,
-        candidate_hash=item.candidate.hash,
-    )
+def _failed(code: str, message: str, task: Task, items: list[Item]) -> dict[str, Evaluation]:
+    return {
+        item.candidate.hash: Evaluation(
+            status="error",
+            stage="build",
+            reasons=(Reason(code, message),),
+            task_hash=task.hash,
+            candidate_hash=item.candidate.hash,
+        )
+        for item in items
+    }

@@ -6,7 +6,8 @@ import functools
 import os
 import secrets
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import replace
 from typing import Any
 
@@ -14,7 +15,8 @@ import torch
 
 from kernelmill.evaluate import sandbox
 from kernelmill.evaluate.environment import describe
-from kernelmill.evaluate.evaluation import Evaluation, Reason, Timing
+from kernelmill.evaluate.evaluation import Evaluation, Timing
+from kernelmill.evaluate.hearing import Hearing
 from kernelmill.evaluate.process import WorkerProcess, Zygote
 from kernelmill.evaluate.racing import race_trials
 from kernelmill.evaluate.session import TaskReport, TaskSession
@@ -23,6 +25,7 @@ from kernelmill.evaluate.trial import Rejected, Trial
 from kernelmill.tasks import Candidate, Task
 
 SESSIONS = 2
+TOGETHER = 6
 
 
 class SandboxUnavailable(RuntimeError):
@@ -139,50 +142,56 @@ class Judge:
             TaskError: the reference cannot be used.
             ValueError: the backend's name is unknown.
         """
-        start = time.monotonic()
+        return self.evaluate_all(task, [candidate], timing)[0]
+
+    def evaluate_all(
+        self,
+        task: Task,
+        candidates: Sequence[Candidate],
+        timing: bool | None = None,
+        alone: Callable[[], AbstractContextManager[Any]] = nullcontext,
+    ) -> list[Evaluation]:
+        """All stages for several candidates of one task. Those that are right are timed together,
+        in turn with the reference, which so is paid for once; at most six, since each holds a
+        process until then.
+
+        Args:
+            alone: a context to be in while the clock runs: who judges side by side with others
+                makes them wait in it.
+
+        Raises:
+            TaskError: the reference cannot be used.
+            ValueError: a backend's name is unknown.
+        """
         session = self.session(task)
-        trial = Trial(self, session, candidate)
         timing = self.settings.timing if timing is None else timing
-        status, reasons, measured = "accept", (), None
+        hearings = [Hearing(Trial(self, session, candidate)) for candidate in candidates]
         try:
-            trial.screen()
-            trial.build()
-            trial.correctness()
-            trial.probes()
-            report = session.report()
-            trial.warnings += list(report.findings)
-            if timing and report.verdict != "untestable":
-                measured = trial.timing()
-                if measured is not None:
-                    trial.check_floor(measured)
-            trial.stage = "verdict"
-            if report.verdict == "untestable":
-                status = "untestable"
-                reasons = (
-                    Reason(
-                        "untestable",
-                        "right as far as can be told, but the problem's output is constant or "
-                        "within its tolerance of a trivial answer: no speed-up is reported",
-                    ),
-                )
-        except Rejected as rejected:
-            status, reasons = rejected.status, rejected.reasons
-            measured = None
+            waiting: list[Hearing] = []
+            for hearing in hearings:
+                hearing.untimed(timing)
+                waiting += [hearing] * hearing.waits
+                if waiting and (len(waiting) == TOGETHER or hearing is hearings[-1]):
+                    with alone():
+                        self._time_together(waiting)
+                    waiting = []
         finally:
-            trial.close()
-        return Evaluation(
-            status=status,
-            stage=trial.stage,
-            reasons=tuple(reasons),
-            warnings=tuple(_unique(trial.warnings)),
-            errors=trial.errors(),
-            timing=measured,
-            environment=self.environment | {"backend": candidate.backend},
-            task_hash=task.hash,
-            candidate_hash=candidate.hash,
-            seed=self.seed,
-            seconds=time.monotonic() - start,
-        )
+            for hearing in hearings:
+                hearing.trial.close()
+        return [h.evaluation(self, task) for h in hearings]
+
+    def _time_together(self, waiting: list[Hearing]) -> None:
+        """Where a candidate spoils the common race, each gets one of its own."""
+        timings: Sequence[Timing | None] = [None] * len(waiting)
+        if len(waiting) > 1:
+            start = time.monotonic()
+            with suppress(Rejected):
+                timings = self.time([h.trial for h in waiting])
+            share = (time.monotonic() - start) / len(waiting)
+            for hearing in waiting:
+                hearing.seconds += share
+        for hearing, measured in zip(waiting, timings, strict=True):
+            hearing.timed(measured)
 
     def floor_ms(self, session: TaskSession) -> float:
         """Inputs, weights and outputs moved once at the measured bandwidth."""
@@ -190,6 +199,8 @@ class Judge:
 
     def time(self, trials: Sequence[Trial], runs: int | None = None) -> list[Timing]:
         """Time the reference and the trials of one task in turn."""
+        for trial in trials:
+            trial.worker.cont()
         session = trials[0].session if trials else None
         settings = replace(self.settings, runs=runs or self.settings.runs)
         timings = race_trials(list(trials), session, settings) if trials else []
@@ -217,13 +228,6 @@ class Judge:
         finally:
             for trial in trials:
                 trial.close()
-
-
-def _unique(reasons: Sequence[Reason]) -> list[Reason]:
-    seen: dict[tuple[str, str], Reason] = {}
-    for reason in reasons:
-        seen.setdefault((reason.code, reason.message), reason)
-    return list(seen.values())
 
 
 def evaluate(task: Task, candidate: Candidate, **settings: Any) -> Evaluation:

@@ -110,6 +110,8 @@ class Worker:
         """The reference itself as what is to be called (for timing it)."""
         from kernelmill.tasks import Program
 
+        self.watch.install()  # costs a little in each call, here as in a candidate's process
+        self.watch.on = True
         self.cls = Program(task_of(task)).Model
         return {}
 
@@ -312,11 +314,17 @@ class Worker:
         module = self.instances[slot]
         end = _clock() + int(budget_s * 1e9)
         count = 0
-        with _no_grad():
-            while count < 2 or (_clock() < end and count < 50):
-                self._run(module, [_copy(x) for x in inputs], "call")
-                self.sync()
-                count += 1
+        try:
+            with _no_grad():
+                while count < 2 or (_clock() < end and count < 50):
+                    self._run(module, [_copy(x) for x in inputs], "call")
+                    self.sync()
+                    count += 1
+        except Refusal:
+            raise
+        except BaseException as error:
+            text = describe_failure(error, self.prefix)
+            raise Refusal(classify(error, "runtime_error"), text, {"call": "warm"}) from error
         return {"count": count}
 
 

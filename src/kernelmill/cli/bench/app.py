@@ -97,6 +97,9 @@ def run(
     no_timing: Annotated[
         bool, typer.Option("--no-timing", help="Judge correctness alone.")
     ] = False,
+    runs: Annotated[
+        int, typer.Option(min=7, help="Rounds of timing, three calls each; fewer where settled.")
+    ] = 20,
     json: Json = False,
 ) -> int:
     """Judge a folder of candidates. Reads our own layout, KernelBench runs and MultiKernelBench
@@ -116,6 +119,7 @@ def run(
         workers=workers,
         threads=threads,
         timing=not no_timing,
+        runs=runs,
         as_json=json,
     )
 

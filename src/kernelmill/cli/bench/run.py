@@ -29,6 +29,7 @@ def main(
     workers: int,
     threads: int | None,
     timing: bool,
+    runs: int,
     as_json: bool,
 ) -> int:
     """Exit code 0 where every candidate was judged, whatever the verdicts."""
@@ -43,7 +44,7 @@ def main(
         with bar("judged", len(items), done=done, quiet=as_json) as step:
             run_id = run(
                 tasks, items, known, resume=resume, label=label, workers=workers,
-                settings=Settings(timing=timing, threads=threads),
+                settings=Settings(timing=timing, threads=threads, runs=runs),
                 progress=lambda result: step(result.task),
             )  # fmt: skip
         results = known.results(run_id)
