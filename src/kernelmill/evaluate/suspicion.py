@@ -37,7 +37,7 @@ def of_report(
         else:
             refusals.append(Reason("global_state", text))
     if report["threads"] > 0:
-        text = f"{report['threads']} Python threads are still running"
+        text = f"{report['threads']} Python threads were still running after a call"
         refusals.append(Reason("threads_left", text))
     return refusals, warnings
 

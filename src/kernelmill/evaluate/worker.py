@@ -46,6 +46,7 @@ _state_dict = torch.nn.Module.state_dict
 _named_parameters = torch.nn.Module.named_parameters
 _isinstance, _len = isinstance, len
 _pack, _receive = wire.pack, wire.receive
+_python_threads = integrity.python_threads
 _set_flush_denormal = torch.set_flush_denormal
 _grad = torch.autograd.grad
 _profile = torch.autograd.profiler.profile
@@ -73,6 +74,7 @@ class Worker:
         self.before = integrity.snapshot()
         self.state_before = integrity.global_state()
         self.python_threads = integrity.python_threads()
+        self.most_threads = self.python_threads  # seen right after a call
 
     def build(self, source: str, backend: str, spec: bytes) -> dict[str, Any]:
         from kernelmill import backends
@@ -172,7 +174,7 @@ class Worker:
         blocks = [_full((max(1, size // 4),), float("nan")) for size in sizes for _ in range(2)]
         del blocks
 
-    def _run(self, module: Any, inputs: list[Any], entry: str) -> Any:
+    def _run(self, module: Any, inputs: list[Any], entry: str, timed: bool = False) -> Any:
         _set_flush_denormal(self.flushes)  # a library built with -ffast-math switches it on
         self.watch.in_call = True
         grad = _is_grad_enabled()
@@ -180,6 +182,9 @@ class Worker:
             output = module(*inputs) if entry == "call" else module.forward(*inputs)
         finally:
             self.watch.in_call = False
+        if not timed:
+            # a thread that is left to finish the answer is soon gone
+            self.most_threads = max(self.most_threads, _python_threads())
         if _is_grad_enabled() != grad:
             raise Refusal("global_state", "the call switched gradient recording on or off")
         return output
@@ -304,7 +309,7 @@ class Worker:
             "global_state": {
                 k: [self.state_before[k], v] for k, v in state.items() if v != self.state_before[k]
             },
-            "threads": integrity.python_threads() - self.python_threads,
+            "threads": max(self.most_threads, integrity.python_threads()) - self.python_threads,
             "swallowed": sorted(set(self.swallowed))[:10],
             "flushes_denormals": integrity.flushes_denormals(),
         }
@@ -367,7 +372,7 @@ def _timed(worker: Worker, connection: socket.socket, args: dict[str, Any]) -> d
         tell(b"S")
         start = clock()
         try:
-            output = run(module, inputs, "call")
+            output = run(module, inputs, "call", timed=True)
             if cotangents is not None:
                 grads = backward(module, inputs, output, cotangents)
             sync()
