@@ -76,6 +76,92 @@ def exploits(
 
 
 @app.command()
+def generate(
+    folder: Annotated[Path, typer.Argument(help="Where the candidates go.")],
+    model: Annotated[str, typer.Option(help="As the server calls it.")],
+    base_url: Annotated[
+        str | None, typer.Option(help="Any OpenAI-compatible server, up to /v1; default: OpenAI.")
+    ] = None,
+    backend: Annotated[str, typer.Option(help="What the kernels are to be written in.")] = "cpp",
+    strategy: Annotated[
+        str,
+        typer.Option(help="zero_shot, add_shot, category_shot, few_shot or hardware_aware."),
+    ] = "category_shot",
+    suite: Suite = "multikernelbench",
+    size: Size = "small",
+    category: Category = None,
+    task: Annotated[
+        list[str] | None, typer.Option("--task", help="Only this task; repeatable.")
+    ] = None,
+    repaired: Repaired = False,
+    samples: Annotated[int, typer.Option("--samples", "-n", min=1, help="Answers per task.")] = 1,
+    temperature: Annotated[float | None, typer.Option(help="Default: the server's.")] = None,
+    top_p: Annotated[float | None, typer.Option(help="Default: the server's.")] = None,
+    max_tokens: Annotated[int, typer.Option(min=1, help="Of one answer.")] = 8192,
+    shots: Annotated[int, typer.Option(min=1, help="Examples of few_shot.")] = 3,
+    template: Annotated[
+        Path | None, typer.Option(help="A Jinja file; it may extend prompt.j2.")
+    ] = None,
+    option: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME=VALUE", help="A field of the request; repeatable."),
+    ] = None,
+    budget_usd: Annotated[float | None, typer.Option(help="Spend no more; needs prices.")] = None,
+    budget_tokens: Annotated[int | None, typer.Option(help="Use no more tokens.")] = None,
+    budget_requests: Annotated[int | None, typer.Option(help="Send no more requests.")] = None,
+    price_prompt: Annotated[float | None, typer.Option(help="USD per million tokens.")] = None,
+    price_completion: Annotated[float | None, typer.Option(help="USD per million tokens.")] = None,
+    concurrency: Annotated[int, typer.Option(min=1, help="Requests in flight together.")] = 8,
+    requests_per_minute: Annotated[float | None, typer.Option(help="No faster.")] = None,
+    tokens_per_minute: Annotated[float | None, typer.Option(help="No faster, estimated.")] = None,
+    retries: Annotated[int, typer.Option(min=0, help="Of a request that fails in passing.")] = 6,
+    timeout: Annotated[float, typer.Option(help="Seconds for one answer.")] = 600.0,
+    stream: Annotated[bool, typer.Option("--stream", help="Receive answers in pieces.")] = False,
+    api_key_env: Annotated[
+        str, typer.Option(help="Variable that holds the key.")
+    ] = "OPENAI_API_KEY",
+    cache: Annotated[Path, typer.Option(help="Answers by question, shared by all folders.")] = Path(
+        "kernelmill-runs/answers"
+    ),
+    no_cache: Annotated[bool, typer.Option("--no-cache", help="Ask, whatever is known.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Print the first prompt, ask nothing.")
+    ] = False,
+    json: Json = False,
+) -> int:
+    """Ask a language model for candidates. The same command goes on after a kill or a full budget.
+    Exit code 1: a sample is missing."""
+    from kernelmill.bench.generation import Plan
+    from kernelmill.cli.bench.generate import main
+    from kernelmill.tasks.suites import load_suite
+
+    tasks = load_suite(suite, size, repaired=repaired, categories=category, tasks=task)
+    plan = Plan(
+        tasks, backend, strategy, samples, temperature, top_p, max_tokens, shots,
+        None if template is None else str(template),
+    )  # fmt: skip
+    return main(
+        folder,
+        plan,
+        model=model,
+        base_url=base_url,
+        api_key_env=api_key_env,
+        concurrency=concurrency,
+        requests_per_minute=requests_per_minute,
+        tokens_per_minute=tokens_per_minute,
+        budget={"usd": budget_usd, "tokens": budget_tokens, "requests": budget_requests},
+        prices=(price_prompt, price_completion),
+        retries=retries,
+        timeout_s=timeout,
+        stream=stream,
+        cache=None if no_cache else cache,
+        options=option or [],
+        dry_run=dry_run,
+        as_json=json,
+    )
+
+
+@app.command()
 def run(
     folder: Annotated[Path, typer.Argument(help="Candidates: <task>/sample_<n>.py and others.")],
     suite: Suite = "multikernelbench",

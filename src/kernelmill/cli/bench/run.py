@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 from kernelmill.bench.folder import read_candidates
+from kernelmill.bench.generation import generation_of
 from kernelmill.bench.metrics import Score
 from kernelmill.bench.runner import run
 from kernelmill.bench.store import BenchStore
@@ -34,7 +35,8 @@ def main(
 ) -> int:
     """Exit code 0 where every candidate was judged, whatever the verdicts."""
     tasks = load_suite(suite, size, repaired=repaired, categories=categories)
-    items, notes = read_candidates(folder, tasks, backend)
+    asked = generation_of(folder)  # who wrote the candidates, and in what
+    items, notes = read_candidates(folder, tasks, backend or asked.get("backend"))
     for note in notes:
         print(f"kernelmill: {note}", file=sys.stderr)
     with BenchStore(store) as known:
@@ -45,6 +47,7 @@ def main(
             run_id = run(
                 tasks, items, known, resume=resume, label=label, workers=workers,
                 settings=Settings(timing=timing, threads=threads, runs=runs),
+                model=asked.get("model", ""), strategy=asked.get("strategy", ""),
                 progress=lambda result: step(result.task),
             )  # fmt: skip
         results = known.results(run_id)
