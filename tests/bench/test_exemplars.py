@@ -6,14 +6,17 @@ import pytest
 
 import kernelmill.bench.exemplars as package
 from kernelmill import backends
+from kernelmill.bench.prompts import example
 from kernelmill.evaluate import Judge, Settings
 from kernelmill.tasks import Candidate
-from kernelmill.tasks.suites import CATEGORIES, load_suite
+from kernelmill.tasks.suites import CATEGORIES
 
 ROOT = Path(package.__file__).parent
-FILES = sorted(ROOT.glob("*/*.py"))
+FILES = sorted(p for p in ROOT.glob("*/*.py") if p.stem != "reference")
 # What to change to get a realistic fault.
 FAULTS = {
+    "add/cpp": ("i < count", "i < count - count % 8"),
+    "add/triton": ("tl.load(y + place, mask=inside)", "tl.load(y + place % 512, mask=inside)"),
     "activation/cpp": ("std::exp(in[c] - largest)", "std::exp(in[c] - in[0])"),
     "arch/cpp": ("const long visible = std::min(count, t + i - first + 1);",
                  "const long visible = count;"),
@@ -64,14 +67,11 @@ def judge():
 
 
 def evaluate(judge, name, source):
-    backend = name.split("/")[1]
+    category, backend = name.split("/")
     usable = backends.get(backend).available()
     if not usable.usable:
         pytest.skip(usable.reason)  # no compiler, or no Triton: nothing to judge
-    first = source.splitlines()[0]
-    task = first.removeprefix('"""').split(":")[0]
-    suite = load_suite("multikernelbench", categories=[name.split("/")[0]])
-    return judge.evaluate(suite[task], Candidate(source, backend))
+    return judge.evaluate(example(category, backend).task, Candidate(source, backend))
 
 
 @pytest.mark.parametrize("name", list(parameters(map(label, FILES))))
@@ -90,5 +90,5 @@ def test_its_wrong_variant_is_refused(name, judge):
 
 
 def test_every_category_has_one_in_cpp_and_in_triton():
-    wanted = {f"{category}/{backend}" for category in CATEGORIES for backend in ("cpp", "triton")}
+    wanted = {f"{name}/{backend}" for name in (*CATEGORIES, "add") for backend in ("cpp", "triton")}
     assert wanted <= set(map(label, FILES)) and set(map(label, FILES)) == set(FAULTS)

@@ -175,7 +175,6 @@ class _Run:
 
     def __post_init__(self) -> None:
         self.settled = asyncio.Condition()
-        self.flying = 0
 
     async def all(self, jobs: list[Job], concurrency: int) -> None:
         waiting = iter(jobs)
@@ -238,7 +237,7 @@ class _Run:
 
         plan = self.plan
         while True:
-            self.flying += 1
+            number_before = number
             try:
                 answer = await self.client.ask(
                     [{"role": "user", "content": job.prompt}], key=job.key,
@@ -255,18 +254,25 @@ class _Run:
                     self.summary.stopped = str(failed)
                 return None
             except OverBudget as over:
-                reason = str(over)
+                reason, state = str(over), self.state()
             finally:
-                self.flying -= 1
-                async with self.settled:
-                    self.settled.notify_all()
+                if number > number_before:  # something was reserved, and is settled now
+                    async with self.settled:
+                        self.settled.notify_all()
             async with self.settled:
-                # what flies has reserved more than it will use
-                if not self.flying or self.summary.stopped:
+                # what is in flight has reserved more than it will use
+                if self.state() != state:
+                    continue
+                if not self.client.budget.reserved_requests or self.summary.stopped:
                     self.summary.stopped = self.summary.stopped or f"the budget is used: {reason}"
                     self.summary.left += 1
+                    self.settled.notify_all()
                     return None
                 await self.settled.wait()
+
+    def state(self) -> tuple[int, int]:
+        budget = self.client.budget
+        return budget.reserved_requests, budget.spent_requests
 
     def finish(self) -> Summary:
         budget = self.client.budget

@@ -3,6 +3,9 @@
 import torch
 import torch.nn as nn
 
+rows = 64
+columns = 1000
+
 
 class Model(nn.Module):
     def forward(self, x, y):
@@ -10,7 +13,7 @@ class Model(nn.Module):
 
 
 def get_inputs():
-    return [torch.randn(64, 1000), torch.randn(64, 1000)]
+    return [torch.randn(rows, columns), torch.randn(rows, columns)]
 
 
 def get_init_inputs():
