@@ -51,7 +51,7 @@ def test_every_backend_has_the_whole_interface(name):
 
 
 def test_an_unknown_name_lists_the_known_ones():
-    with pytest.raises(ValueError, match="'fortran'.*cpp, cuda, inductor, torch, triton"):
+    with pytest.raises(ValueError, match="'fortran'.*cpp, cuda, inductor, .*torch, triton"):
         backends.get("fortran")
 
 

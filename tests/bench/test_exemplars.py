@@ -17,6 +17,18 @@ FILES = sorted(p for p in ROOT.glob("*/*.py") if p.stem != "reference")
 FAULTS = {
     "add/cpp": ("i < count", "i < count - count % 8"),
     "add/triton": ("tl.load(y + place, mask=inside)", "tl.load(y + place % 512, mask=inside)"),
+    "activation/pallas": ("x - jnp.max(x, axis=1, keepdims=True)", "x - x[:, :1]"),
+    "add/pallas": ("x_ref[...] + y_ref[...]", "x_ref[...] + y_ref[0:1]"),
+    "broadcast/pallas": ("lambda b, c: (0, c, 0, 0)", "lambda b, c: (0, b, 0, 0)"),
+    "fuse/pallas": ("product + bias_ref[...]", "product + bias_ref[0, 0]"),
+    "loss/pallas": ("jnp.where(inside, a_ref[...] - b_ref[...], 0.0)",
+                    "jnp.nan_to_num(a_ref[...] - b_ref[...] + 0.1)"),
+    "math/pallas": ("s_ref[0] * a_ref[...]", "3.14 * a_ref[...]"),
+    "matmul/pallas": ("jnp.where(inner[None, :] < n, a_ref[...], 0.0)", "a_ref[...]"),
+    "normalization/pallas": ("x * x, axis=1", "x * x, axis=2"),
+    "optimizer/pallas": ("jnp.sqrt(second / 0.001) + 1e-8", "jnp.sqrt(second / 0.001) + 1e-3"),
+    "pooling/pallas": ("/ (k * k)", "/ (k + k)"),
+    "reduce/pallas": ("jnp.where(inside[None, :, None], x_ref[...], 0.0)", "x_ref[...]"),
     "activation/cpp": ("std::exp(in[c] - largest)", "std::exp(in[c] - in[0])"),
     "arch/cpp": ("const long visible = std::min(count, t + i - first + 1);",
                  "const long visible = count;"),
@@ -47,7 +59,7 @@ FAULTS = {
     "reduce/triton": ("for step in range(length)", "for step in range(1, length)"),
     "resize/triton": ("place % (4 * width) // 4", "(place + 1) % (4 * width) // 4"),
 }  # fmt: skip
-QUICK = {"activation/cpp", "reduce/triton"}
+QUICK = {"activation/cpp", "reduce/triton", "reduce/pallas"}
 
 
 def label(path):
@@ -87,6 +99,10 @@ def test_its_wrong_variant_is_refused(name, judge):
     assert source.count(right) == 1
     answer = evaluate(judge, name, source.replace(right, wrong))
     assert answer.status == "reject", answer
+
+
+def test_pallas_is_shown_in_eight_categories():
+    assert sum(name.endswith("/pallas") for name in FAULTS) >= 8
 
 
 def test_every_category_has_one_in_cpp_and_in_triton():

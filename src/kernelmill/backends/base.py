@@ -43,16 +43,22 @@ class BuildSpec:
 
 
 class Backend(Protocol):
-    """The interface of a backend; ``environment`` is optional."""
+    """The interface of a backend; ``devices``, ``environment`` and ``prepare`` are optional."""
 
     name: str
     # True where a candidate of this backend claims to bring its own kernel: one that leaves all
     # the computing to the framework is then refused.
     brings_kernel: bool
-    # device that candidates run on: "cpu" or "cuda"
+    # device that a candidate's tensors are on: "cpu" or "cuda"
     device: str
+    # how the names begin of what it uses below /dev; nothing else is seen in the sandbox
+    devices: tuple[str, ...]
 
     def available(self) -> Availability: ...
+
+    def prepare(self) -> None:
+        """Import libraries that change the process, before the worker looks at what is in it."""
+        ...
 
     def build(self, source: str, workdir: Path, spec: BuildSpec) -> type:
         """Turn source into a ``ModelNew`` class. Runs in the candidate's sandbox; may compile

@@ -30,6 +30,7 @@ class CudaBackend:
 
     name = "cuda"
     brings_kernel = True
+    devices = ("nvidia",)
     device = "cuda"
 
     def available(self) -> Availability:

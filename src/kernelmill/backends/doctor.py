@@ -32,6 +32,7 @@ COSTS = {
     "cpp": "no C++ candidates: on a CPU the search is left with plain PyTorch",
     "triton": "no Triton candidates",
     "cuda": "no CUDA C++ candidates",
+    "pallas": "no Pallas candidates",
 }
 
 

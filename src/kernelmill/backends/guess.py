@@ -11,6 +11,7 @@ from kernelmill.tasks import Candidate
 # Names whose use gives a backend away, most telling first.
 SIGNS = (
     ("triton", {"triton"}),
+    ("pallas", {"pallas", "pallas_call"}),
     ("cuda", {"cuda_sources", "with_cuda", "CUDAExtension"}),
     ("cpp", {"compile_cpp", "cpp_sources", "load_inline", "cpp_extension", "CDLL"}),
 )

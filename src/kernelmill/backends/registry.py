@@ -55,7 +55,7 @@ def get(name: str) -> Backend:
         'torch'
         >>> backends.get("fortran")
         Traceback (most recent call last):
-        ValueError: unknown backend 'fortran'; known: cpp, cuda, inductor, torch, triton...
+        ValueError: unknown backend 'fortran'; known: ...cpp, cuda, inductor...
     """
     if name in _own():
         return _own()[name]

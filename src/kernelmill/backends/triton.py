@@ -21,6 +21,7 @@ class TritonBackend:
 
     name = "triton"
     brings_kernel = True
+    devices = ("nvidia",)
 
     @property
     def device(self) -> str:

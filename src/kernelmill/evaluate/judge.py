@@ -104,11 +104,15 @@ class Judge:
         return memory_bandwidth()
 
     def spawn(
-        self, role: str, options: dict[str, Any], readable: tuple[str, ...] = (), gpu: bool = False
+        self,
+        role: str,
+        options: dict[str, Any],
+        readable: tuple[str, ...] = (),
+        devices: tuple[str, ...] = (),
     ) -> WorkerProcess:
         return WorkerProcess(
             self.zygote, role, level=self.level, limits=self.settings, options=options,
-            readable=readable, gpu=gpu,
+            readable=readable, devices=devices,
         )  # fmt: skip
 
     def session(self, task: Task) -> TaskSession:

@@ -163,7 +163,7 @@ class WorkerProcess:
         limits: Any,
         options: dict[str, Any],
         readable: tuple[str, ...] = (),
-        gpu: bool = False,
+        devices: tuple[str, ...] = (),
     ):
         self.limits = limits
         self.folder = tempfile.mkdtemp(prefix="kernelmill-")
@@ -174,7 +174,7 @@ class WorkerProcess:
         jail = sandbox.Jail(
             level=level, mount_point=self.folder, readable=readable,
             memory_bytes=limits.memory_bytes, file_bytes=limits.file_bytes, cpu_s=limits.cpu_s,
-            processes=limits.processes, gpu=gpu, read_all=reads_task,
+            processes=limits.processes, devices=devices, read_all=reads_task,
         )  # fmt: skip
         self.socket, theirs = socket.socketpair()
         status_read, status_write = os.pipe()

@@ -45,7 +45,8 @@ _NAMESPACES = (
 @dataclass(frozen=True)
 class Jail:
     """What `enter` sets up. ``readable`` are folders and files seen read-only besides the
-    system's; ``mount_point`` an empty folder; sizes in bytes, times in seconds."""
+    system's; ``devices`` the first letters of what may be used below /dev; ``mount_point`` an
+    empty folder; sizes in bytes, times in seconds."""
 
     level: str
     mount_point: str
@@ -54,7 +55,7 @@ class Jail:
     file_bytes: int = 1 << 30
     cpu_s: float = 900.0
     processes: int = 64
-    gpu: bool = False
+    devices: tuple[str, ...] = ()
     read_all: bool = False
 
 
@@ -101,6 +102,11 @@ def _set_limits(jail: Jail, count_processes: bool) -> None:
         _limit(resource.RLIMIT_NPROC, jail.processes)
 
 
+def _present(devices: tuple[str, ...]) -> list[str]:
+    """The names below /dev that begin like one of ``devices``."""
+    return [name for name in os.listdir("/dev") if name.startswith(tuple(devices))]
+
+
 def _bind(source: str, root: str) -> None:
     target = root + source
     if os.path.isdir(source):
@@ -123,7 +129,8 @@ def _build_root(jail: Jail) -> None:
             _bind(path, root)
     extra = [f"/etc/{name}" for name in _ETC]
     extra += ["/sys/devices/system", *jail.readable]
-    if jail.gpu:
+    devices = _present(jail.devices)
+    if devices:
         extra += ["/sys", "/run/nvidia-persistenced"]
     late = [p for p in extra if p.startswith(("/tmp/", "/dev/shm/"))]  # below what is private
     for path in extra:
@@ -145,10 +152,8 @@ def _build_root(jail: Jail) -> None:
     sc.mount("tmpfs", f"{root}/dev", "tmpfs", sc.MS_NOSUID, "size=64k,mode=0755")
     for name in _DEVICES:
         _bind(f"/dev/{name}", root)
-    if jail.gpu:
-        for name in os.listdir("/dev"):
-            if name.startswith("nvidia"):
-                _bind(f"/dev/{name}", root)
+    for name in devices:
+        _bind(f"/dev/{name}", root)
     os.makedirs(f"{root}/dev/shm")
     os.symlink("/proc/self/fd", f"{root}/dev/fd")
     size = f"size={jail.file_bytes},mode=1777"
@@ -255,7 +260,7 @@ def enter(jail: Jail, status_fd: int, keep: tuple[int, ...]) -> None:
         else:
             sc.set_capabilities(0)
         readable = [*SYSTEM, *jail.readable, *(f"/etc/{n}" for n in _ETC), "/proc", "/sys"]
-        devices = [f"/dev/{n}" for n in _DEVICES]
+        devices = [f"/dev/{n}" for n in (*_DEVICES, *_present(jail.devices))]
         sc.landlock(readable, [jail.mount_point, *devices])
     else:
         _set_limits(jail, count_processes=True)

@@ -127,7 +127,9 @@ class Trial:
             "seed": self.rng.randrange(1 << 31),
             "trace": not self.compiled and self.candidate.backend != "triton",
         }
-        self.worker = self.judge.spawn("worker", options, gpu=self.backend.device != "cpu")
+        self.worker = self.judge.spawn(
+            "worker", options, devices=tuple(getattr(self.backend, "devices", ()))
+        )
         spec = wire.Pickled(pickle.dumps(pickle.dumps(self.session.spec)))
         report = self.ask(
             "build", self.settings.build_s, source=self.candidate.source,

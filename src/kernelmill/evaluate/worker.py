@@ -70,6 +70,10 @@ class Worker:
         self.trace_python = options.get("trace", True)
         torch.set_num_threads(options["threads"])
         _manual_seed(options["seed"])
+        self._look()
+
+    def _look(self) -> None:
+        """What the process is like before any of the candidate's code runs."""
         self.flushes = integrity.flushes_denormals()
         self.before = integrity.snapshot()
         self.state_before = integrity.global_state()
@@ -84,6 +88,12 @@ class Worker:
             os.environ[name] = value
         self.device = torch.device(chosen.device)
         self.sync = chosen.synchronize
+        if hasattr(chosen, "prepare"):
+            try:
+                chosen.prepare()  # libraries that leave their mark on the process
+            except Exception as error:
+                raise Refusal("build_failed", str(error)[:4000]) from error
+            self._look()
         self.watch.install()
         self.watch.on = True
         tracer = integrity.Tracer(self.prefix)
