@@ -17,6 +17,10 @@ FILES = sorted(p for p in ROOT.glob("*/*.py") if p.stem != "reference")
 FAULTS = {
     "add/cpp": ("i < count", "i < count - count % 8"),
     "add/triton": ("tl.load(y + place, mask=inside)", "tl.load(y + place % 512, mask=inside)"),
+    "activation/opencl": ("exp(in[c] - largest)", "exp(in[c] - in[0])"),
+    "add/opencl": ("x[i] + y[i]", "x[i] + y[i / 2 * 2]"),
+    "matmul/opencl": ("row < n && start + x < n ?", "start + x < n - 1 ?"),
+    "reduce/opencl": ("l < length; ++l", "l < length; l += 2"),
     "activation/pallas": ("x - jnp.max(x, axis=1, keepdims=True)", "x - x[:, :1]"),
     "add/pallas": ("x_ref[...] + y_ref[...]", "x_ref[...] + y_ref[0:1]"),
     "broadcast/pallas": ("lambda b, c: (0, c, 0, 0)", "lambda b, c: (0, b, 0, 0)"),

@@ -19,6 +19,7 @@ EXTRAS = {
     "workbench": (("typer", "rich", "sqlalchemy", "jinja2", "matplotlib"), "command line, search"),
     "triton": (("triton",), "Triton kernels"),
     "pallas": (("jax",), "Pallas kernels"),
+    "opencl": (("pyopencl",), "OpenCL kernels"),
     "llm": (("openai",), "kernels written by a language model"),
     "cluster": (("ray",), "searches over many machines"),
     "serve": (("fastapi", "uvicorn"), "the evaluation service"),
@@ -33,6 +34,7 @@ COSTS = {
     "triton": "no Triton candidates",
     "cuda": "no CUDA C++ candidates",
     "pallas": "no Pallas candidates",
+    "opencl": "no OpenCL candidates",
 }
 
 

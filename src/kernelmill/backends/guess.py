@@ -12,6 +12,7 @@ from kernelmill.tasks import Candidate
 SIGNS = (
     ("triton", {"triton"}),
     ("pallas", {"pallas", "pallas_call"}),
+    ("opencl", {"pyopencl", "compile_opencl"}),
     ("cuda", {"cuda_sources", "with_cuda", "CUDAExtension"}),
     ("cpp", {"compile_cpp", "cpp_sources", "load_inline", "cpp_extension", "CDLL"}),
 )
