@@ -64,7 +64,7 @@ def test_memory_makes_the_batch_smaller():
     with pytest.raises(TaskError, match="with a batch of 4"):
         fit(large, max_bytes=100)
     square = load_suite("multikernelbench", "head", tasks=["square_matrix_multiplication"]).tasks[0]
-    with pytest.raises(TaskError, match="no batch to shrink"):
+    with pytest.raises(TaskError, match="no batch to make smaller"):
         fit(square, max_bytes=1 << 20)
 
 

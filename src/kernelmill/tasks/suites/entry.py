@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from kernelmill.tasks.errors import TaskError
@@ -161,6 +161,7 @@ class Category:
         weak: str = "",
         note: str = "",
         repair: Mapping[str, str] | None = None,
+        paper: Mapping[str, str] | None = None,
         form: str = "head",
         axes: tuple[str, ...] | None = None,
         description: str = "",
@@ -177,7 +178,8 @@ class Category:
         Args:
             sizes: see `sizes`. A constructor argument takes the constant of its name.
             init: expressions, where constructor arguments are no plain constants.
-            weak: flags, separated by spaces. repair: input expressions of the repaired form.
+            weak: flags, separated by spaces. repair, paper: input expressions of the repaired form
+                and of the paper's, where they differ.
             form: ``paper`` or ``repaired``: this definition is another form of the task ``name``,
                 declared before as ``head``.
             description: where one definition serves several tasks; else its docstring.
@@ -200,10 +202,9 @@ class Category:
             doc = description or " ".join((inspect.getdoc(definition) or "").split())
             entry = Entry(label, self.name, doc, kernelbench, tuple(weak.split()), note, axes=axes)
             entry.forms["head"] = made
-            if repair:
-                changed = {**made.inputs, **repair}
-                repaired = Form(definition, changed, sizes, made.layers, words, init)
-                entry.forms["repaired"] = repaired
+            for other, changed in (("repaired", repair), ("paper", paper)):
+                if changed:
+                    entry.forms[other] = replace(made, inputs={**made.inputs, **changed})
             self.entries[label] = entry
             return definition
 

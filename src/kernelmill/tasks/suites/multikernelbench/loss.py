@@ -19,6 +19,8 @@ def pairs(batch_size, dim):
 
 
 ROWS = "torch.rand(batch_size, dim)"
+# Today's form of the mean losses scales the predictions of a call by one number.
+SHRUNK = "torch.rand(batch_size, dim) * torch.rand(())"
 NORMAL = "torch.randn(batch_size, dim)"
 # One factor for the whole call: the mean then moves from call to call.
 SCALED = "torch.randn(batch_size, dim) * (0.5 + torch.rand(1))"
@@ -91,9 +93,10 @@ def hinge_loss_of_pairs(predictions, targets):
 
 @tasks.add(
     pairs(32768, 32768),
-    predictions=ROWS,
+    predictions=SHRUNK,
     targets=ROWS,
     kernelbench="L1/96",
+    paper={"predictions": ROWS},
     repair={"predictions": SCALED, "targets": NORMAL},
 )
 def huber_loss(predictions, targets):
@@ -103,10 +106,11 @@ def huber_loss(predictions, targets):
 
 @tasks.add(
     pairs(16384, 16384),
-    predictions="torch.rand(batch_size, dim).softmax(dim=-1)",
+    predictions="(torch.rand(batch_size, dim) * torch.rand(())).softmax(dim=-1)",
     targets="torch.rand(batch_size, dim).softmax(dim=-1)",
     kernelbench="L1/98",
     weak="input-independent@1e-2",
+    paper={"predictions": "torch.rand(batch_size, dim).softmax(dim=-1)"},
     repair={
         "predictions": "(torch.randn(batch_size, dim) * (1 + torch.rand(1))).softmax(dim=-1)",
         "targets": "torch.randn(batch_size, dim).softmax(dim=-1)",
@@ -120,9 +124,10 @@ def kl_div_loss(predictions, targets):
 
 @tasks.add(
     pairs(32768, 32768),
-    predictions=ROWS,
+    predictions=SHRUNK,
     targets=ROWS,
     kernelbench="L1/94",
+    paper={"predictions": ROWS},
     repair={"predictions": SCALED, "targets": NORMAL},
 )
 def mse_loss(predictions, targets):
@@ -132,12 +137,13 @@ def mse_loss(predictions, targets):
 
 @tasks.add(
     {size: {**constants, "margin": 1.0} for size, constants in pairs(32768, 8192).items()},
-    anchor=ROWS,
+    anchor=SHRUNK,
     positive=ROWS,
     negative=ROWS,
     kernelbench="L1/99",
     layers={"loss": "nn.TripletMarginLoss(margin=margin)"},
     signature="margin",
+    paper={"anchor": ROWS},
     repair={"anchor": NORMAL, "positive": SCALED, "negative": SCALED},
 )
 def triplet_margin_loss(self, anchor, positive, negative):

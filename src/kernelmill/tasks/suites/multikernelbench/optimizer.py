@@ -10,21 +10,22 @@ from kernelmill.tasks.suites.entry import Category, sizes
 
 tasks = Category("optimizer")
 ROWS = "torch.rand(rows, columns)"
+NONE_YET = "torch.zeros(rows, columns)"
 SMALL = {"rows": 64, "columns": 100}
 
 
-def step(rows, columns, *names, weak="identity@1e-2"):
-    """Declares a step over ``names`` with its repaired form."""
+def step(rows, columns, *names):
+    """Declares a first step, from a state ``names`` of zeros; repaired, a later and longer one."""
     extents = {"rows": rows, "columns": columns}
-    state = dict.fromkeys(("parameter", "gradient", *names), ROWS)
+    given = dict.fromkeys(("parameter", "gradient"), ROWS)
+    first, later = (given | dict.fromkeys(names, state) for state in (NONE_YET, ROWS))
 
     def declare(function):
-        tasks.add(sizes(head=extents, small=SMALL), weak=weak, **state)(function)
-        if weak:
-            longer = {**extents, "learning_rate": 0.1}
-            tasks.add(
-                sizes(head=longer, small=SMALL), name=function.__name__, form="repaired", **state
-            )(function)
+        tasks.add(sizes(head=extents, small=SMALL), weak="identity@1e-2", **first)(function)
+        longer = {**extents, "learning_rate": 0.1}
+        tasks.add(
+            sizes(head=longer, small=SMALL), name=function.__name__, form="repaired", **later
+        )(function)
         return function
 
     return declare
@@ -47,13 +48,16 @@ def adam(parameter, gradient, first, second, *, learning_rate=0.001):
     return parameter - learning_rate * unbiased / spread
 
 
-@step(512, 4096, "first", weak="")
-def lamb(parameter, gradient, first, *, learning_rate=0.001):
+@tasks.add(
+    sizes(head={"rows": 512, "columns": 4096}, small=SMALL),
+    parameter=ROWS,
+    first=ROWS,
+    second="torch.rand(rows, columns) + 0.001",
+)
+def lamb(parameter, first, second, *, learning_rate=0.001):
     """A LAMB update: m / (sqrt(v) + eps) times the trust ratio |p| / |update| of the layer."""
-    first = 0.9 * first + 0.1 * gradient
-    second = 0.001 * gradient * gradient
     update = first / (torch.sqrt(second) + 1e-6)
-    trust = torch.norm(parameter) / torch.norm(update)
+    trust = torch.norm(parameter) / (torch.norm(update) + 1e-6)
     return parameter - learning_rate * trust * update
 
 
@@ -65,7 +69,7 @@ def rmsprop(parameter, gradient, average, *, learning_rate=0.001):
 
 
 @step(1024, 4096, "velocity")
-def sgd(parameter, gradient, velocity, *, learning_rate=0.001):
+def sgd(parameter, gradient, velocity, *, learning_rate=0.01):
     """A step of gradient descent with momentum 0.9."""
     velocity = 0.9 * velocity + gradient
     return parameter - learning_rate * velocity
