@@ -72,11 +72,13 @@ def mark(shape: str, x: float, y: float, size: float, classes: str, title: str =
     return body
 
 
-def _text(x: float, y: float, classes: str, text: str) -> str:
-    return f'<text x="{x:.1f}" y="{y:.1f}" class="{classes}">{escape(text)}</text>'
+def text(x: float, y: float, classes: str, words: str) -> str:
+    """A label; ``end`` and ``mid`` among the classes align it."""
+    return f'<text x="{x:.1f}" y="{y:.1f}" class="{classes}">{escape(words)}</text>'
 
 
-def _line(x0: float, y0: float, x1: float, y1: float, classes: str) -> str:
+def line(x0: float, y0: float, x1: float, y1: float, classes: str) -> str:
+    """A straight one."""
     return f'<line x1="{x0:.1f}" y1="{y0:.1f}" x2="{x1:.1f}" y2="{y1:.1f}" class="{classes}"/>'
 
 
@@ -84,7 +86,8 @@ def _ring(x: float, y: float, radius: float) -> str:
     return f'<circle cx="{x:.1f}" cy="{y:.1f}" r="{radius}" class="ring"/>'
 
 
-def _svg(width: float, height: float, body: Sequence[str], label: str, fixed: bool = False) -> str:
+def svg(width: float, height: float, body: Sequence[str], label: str, fixed: bool = False) -> str:
+    """The figure of its parts; ``fixed``: not as wide as the page."""
     size = f' width="{width:.0f}" height="{height:.0f}"' if fixed else ""
     head = f'<svg viewBox="0 0 {width:.0f} {height:.0f}"{size} role="img" '
     head += f'aria-label="{escape(label)}" xmlns="http://www.w3.org/2000/svg">'
@@ -108,22 +111,22 @@ def progress_plot(
     x = Axis(0.0, last, left, width - right)
     body = []
     for tick in y.ticks(5):
-        body.append(_line(left, y(tick), width - right, y(tick), "grid"))
-        body.append(_text(left - 8, y(tick) + 4, "end", f"{number(tick)}×"))
+        body.append(line(left, y(tick), width - right, y(tick), "grid"))
+        body.append(text(left - 8, y(tick) + 4, "end", f"{number(tick)}×"))
     for tick in x.ticks(6):
-        body.append(_text(x(tick), height - bottom + 18, "mid", number(tick)))
-    body.append(_text((left + width - right) / 2, height - 4, "mid", "seconds of search"))
+        body.append(text(x(tick), height - bottom + 18, "mid", number(tick)))
+    body.append(text((left + width - right) / 2, height - 4, "mid", "seconds of search"))
     levels = [(1.0, "eager")]
     if compile_ratio is not None:
         levels.append((compile_ratio, "torch.compile"))
     places: list[float] = []
     for level, name in levels:
-        body.append(_line(left, y(level), width - right, y(level), "level"))
+        body.append(line(left, y(level), width - right, y(level), "level"))
         at = y(level) + 4
         if places and abs(at - places[0]) < 13:  # the two labels would run into each other
             at = places[0] + (13 if at > places[0] else -13)
         places.append(at)
-        body.append(_text(width - right + 6, at, "", name))
+        body.append(text(width - right + 6, at, "", name))
     best, points = 1.0, [(x(0.0), y(1.0))]
     for n in sorted(nodes, key=lambda n: n["elapsed"]):
         if n["fitness"] > best:
@@ -146,7 +149,7 @@ def progress_plot(
             body.append(mark(shape, x(n["elapsed"]), py, 3.6, n["status"], tip))
         if n["id"] == winner:
             body.append(_ring(x(n["elapsed"]), py, 8.5))
-    return _svg(width, height, body, "speed-up over the reference during the search")
+    return svg(width, height, body, "speed-up over the reference during the search")
 
 
 def _why(node: dict[str, Any]) -> str:
@@ -235,10 +238,10 @@ def graph_plot(nodes: Sequence[dict[str, Any]], winner: int) -> str:
         if n["id"] == winner:
             body.append(_ring(x, y, 10))
         if labels and (n["id"] in leaves or n["id"] in (0, winner)):
-            text = "reference" if n["id"] == 0 else _label(n)
+            name = "reference" if n["id"] == 0 else _label(n)
             beside = n["id"] in leaves
-            body.append(_text(*((x + 13, y + 4, "") if beside else (x, y - 12, "mid")), text))
-    return _svg(width, height, body, "the search graph", fixed=True)
+            body.append(text(*((x + 13, y + 4, "") if beside else (x, y - 12, "mid")), name))
+    return svg(width, height, body, "the search graph", fixed=True)
 
 
 def _label(node: dict[str, Any]) -> str:
@@ -264,20 +267,20 @@ def error_plot(nodes: Sequence[dict[str, Any]], winner: int, limit: int = 16) ->
     bottom = 26 + row * len(judged)
     body = []
     for tick in x.ticks(6):
-        body.append(_line(x(tick), 22, x(tick), bottom, "grid"))
-        body.append(_text(x(tick), bottom + 17, "mid", number(tick)))
+        body.append(line(x(tick), 22, x(tick), bottom, "grid"))
+        body.append(text(x(tick), bottom + 17, "mid", number(tick)))
     caption = "largest error, relative to the output's largest magnitude"
-    body.append(_text((left + width - right) / 2, height - 4, "mid", caption))
+    body.append(text((left + width - right) / 2, height - 4, "mid", caption))
     if own > 0:
-        body.append(_line(x(own), 18, x(own), bottom, "level"))
-        body.append(_text(x(own), 12, "mid", "the reference's own"))
+        body.append(line(x(own), 18, x(own), bottom, "level"))
+        body.append(text(x(own), 12, "mid", "the reference's own"))
     for i, n in enumerate(judged):
         y = 26 + row * (i + 0.5)
         error = n["errors"]["max_rel"]
         name = n["name"] if len(n["name"]) <= 30 else n["name"][:29] + "…"
-        body.append(_text(left - 12, y + 4, "end strong" if n["id"] == winner else "end", name))
+        body.append(text(left - 12, y + 4, "end strong" if n["id"] == winner else "end", name))
         px = x(error) if error > 0 else left
-        body.append(_line(left, y, px, y, "stem"))
+        body.append(line(left, y, px, y, "stem"))
         tip = f"{n['name']}: {error:.2e}" if error > 0 else f"{n['name']}: exact"
         body.append(mark("circle", px, y, 4.5, "accept", tip))
-    return _svg(width, height, body, "errors against float64")
+    return svg(width, height, body, "errors against float64")

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import time
 from pathlib import Path
 from typing import Any
 
 from kernelmill.search.highlight import highlight, language_of
+from kernelmill.search.page import page, pretty
 from kernelmill.search.plots import error_plot, graph_plot, progress_plot
 from kernelmill.search.runs import show_run
 from kernelmill.search.store import Store
@@ -41,17 +41,7 @@ def write_report(store: Any, run_id: str, path: str | Path) -> Path:
 
 def render(store: Store, run_id: str) -> str:
     """The report's HTML."""
-    import jinja2
-
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        undefined=jinja2.StrictUndefined,
-    )
-    environment.filters.update(ms=_ms, error=_error, ratio=_ratio, pretty=_pretty)
-    return environment.get_template("report.html.j2").render(**context(store, run_id))
+    return page("report.html.j2", Path(__file__).parent, **context(store, run_id))
 
 
 def context(store: Store, run_id: str) -> dict[str, Any]:
@@ -166,31 +156,4 @@ def _facts(run: dict[str, Any]) -> list[tuple[str, str]]:
     if isinstance(settings, dict):
         rows.append(("judge", settings))
     rows.append(("task hash", run["task_hash"]))
-    return [(key.replace("_", " "), _pretty(value)) for key, value in rows if value is not None]
-
-
-def _pretty(value: Any) -> str:
-    if isinstance(value, dict):
-        return ", ".join(f"{k} {_pretty(v)}" for k, v in value.items() if v is not None)
-    if isinstance(value, (list, tuple)):
-        return ", ".join(map(_pretty, value))
-    if isinstance(value, float):
-        return f"{value:g}"
-    return value if isinstance(value, str) else json.dumps(value, default=str)
-
-
-def _ms(value: float | None) -> str:
-    """Milliseconds with three digits; microseconds where that reads better."""
-    if value is None:
-        return "–"
-    if value < 0.1:
-        return f"{value * 1e3:.3g} µs"
-    return f"{value:.3g} ms" if value < 1000 else f"{value / 1e3:.3g} s"
-
-
-def _error(value: float | None) -> str:
-    return "–" if value is None else "exact" if value == 0 else f"{value:.1e}"
-
-
-def _ratio(value: float | None) -> str:
-    return "–" if value is None else f"{value:.2f}×"
+    return [(key.replace("_", " "), pretty(value)) for key, value in rows if value is not None]
