@@ -10,6 +10,7 @@ from pathlib import Path
 from kernelmill import backends
 from kernelmill.tasks import Candidate, CandidateError, Suite
 from kernelmill.tasks.candidate import SUFFIX_BACKENDS
+from kernelmill.tasks.suites import kernelbench_problems
 
 _OURS = re.compile(r"sample_(\d+)")
 _KERNELBENCH = re.compile(r"level_(\d+)_problem_(\d+)_sample_(\d+)_kernel")
@@ -58,7 +59,7 @@ def read_candidates(
     if not root.is_dir():
         raise CandidateError(f"{root}: no such folder of candidates")
     names = {task.name for task in suite}
-    problems = _problems(suite)
+    problems = kernelbench_problems(suite)
     items: dict[tuple[str, int], Item] = {}
     notes: list[str] = []
     for file in sorted(p for p in root.rglob("*") if p.is_file()):
@@ -77,18 +78,6 @@ def read_candidates(
         seen = f" ({notes[0]})" if notes else ""
         raise CandidateError(f"{root}: has no candidate for a task of {suite.name}{seen}")
     return list(items.values()), notes
-
-
-def _problems(suite: Suite) -> dict[str, str]:
-    """``L1/23`` to task name, for suites that know it."""
-    from kernelmill.tasks.suites.catalog import entry_of
-
-    found = {}
-    for task in suite:
-        entry = entry_of(suite.name, task.name)
-        if entry and entry.kernelbench:
-            found[entry.kernelbench] = task.name
-    return found
 
 
 def _place(file: Path, root: Path, problems: dict[str, str]) -> tuple[str, int] | None:

@@ -59,7 +59,11 @@ def fit(
     has_batch = name is not None and type(value) is int and name.startswith("batch")
     while True:
         cost = program.estimate()
-        need = 0 if cost is None else cost.peak + cost.inputs + cost.parameters + 4 * seeds * cost.outputs
+        need = (
+            0
+            if cost is None
+            else cost.peak + cost.inputs + cost.parameters + 4 * seeds * cost.outputs
+        )
         if need <= (max_bytes if aim is None else aim):
             return program
         if not has_batch or value <= SMALLEST:
@@ -67,7 +71,8 @@ def fit(
                 return program
             why = f"a batch of {value}" if has_batch else "no batch to make smaller"
             raise TaskError(
-                f"{task.name}: needs {need >> 20} MiB with {why}, max_bytes is {max_bytes >> 20} MiB"
+                f"{task.name}: needs {need >> 20} MiB with {why}, "
+                f"max_bytes is {max_bytes >> 20} MiB"
             )
         value = max(value // 2, SMALLEST)
         program = program.with_overrides({name: value})

@@ -268,3 +268,75 @@ def leaderboard(
     from kernelmill.cli.bench.compare import leaderboard as main
 
     return main(suite, store, json)
+
+
+@app.command()
+def report(
+    run: Annotated[list[str], typer.Argument(help="Runs to show side by side: ids or labels.")],
+    out: Annotated[
+        Path | None, typer.Option(help="Folder; default below kernelmill-runs/.")
+    ] = None,
+    store: Store = None,
+    json: Json = False,
+) -> int:
+    """Write a report: one HTML page, CSV, Markdown, JSON, JUnit and SVG."""
+    from kernelmill.cli.bench.report import main
+
+    return main(run, out, store, json)
+
+
+@app.command("import")
+def import_(
+    path: Annotated[Path, typer.Argument(help="eval_results.json, result.json or their folder.")],
+    suite: Suite = "multikernelbench",
+    size: Size = "paper",
+    level: Annotated[int | None, typer.Option(help="Of KernelBench's problem numbers.")] = None,
+    platform: Annotated[str, typer.Option(help="Where the path does not say it.")] = "cuda",
+    baseline: Annotated[
+        Path | None, typer.Option(help="Their file of reference times; gives speed-ups.")
+    ] = None,
+    label: Annotated[str, typer.Option(help="A name for the run.")] = "",
+    store: Store = None,
+    json: Json = False,
+) -> int:
+    """Take results of KernelBench or MultiKernelBench into the store, as a run."""
+    from kernelmill.cli.bench.upstream import import_ as main
+
+    return main(path, suite, size, level, platform, baseline, label, store, json)
+
+
+@app.command()
+def export(
+    run: Annotated[str, typer.Argument(help="A run: its id or label.")],
+    out: Annotated[Path, typer.Argument(help="Folder for the files.")],
+    form: Annotated[str, typer.Option("--as", help="kernelbench or multikernelbench.")],
+    store: Store = None,
+    json: Json = False,
+) -> int:
+    """Write a run as the result files of KernelBench or MultiKernelBench."""
+    from kernelmill.cli.bench.upstream import export as main
+
+    return main(run, out, form, store, json)
+
+
+@app.command()
+def filters(
+    suite: Suite = "multikernelbench",
+    size: Size = "small",
+    category: Category = None,
+    task: Annotated[
+        list[str] | None, typer.Option("--task", help="Only this task; repeatable.")
+    ] = None,
+    repaired: Repaired = False,
+    seeds: Annotated[int, typer.Option(min=2, help="Draws of inputs and weights.")] = 5,
+    mib: Annotated[int, typer.Option(min=1, help="Memory; batches are made smaller.")] = 512,
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Good ones, too.")] = False,
+    json: Json = False,
+) -> int:
+    """Find weak tasks: what passes for an answer, and does it depend on inputs and weights? Exit
+    code 1: some task is weak."""
+    from kernelmill.cli.bench.filters import main
+    from kernelmill.tasks.suites import load_suite
+
+    tasks = load_suite(suite, size, repaired=repaired, categories=category, tasks=task)
+    return main(tasks, seeds, mib, verbose, json)

@@ -1,6 +1,12 @@
 """Suites that ship with kernelmill."""
 
-from kernelmill.tasks.suites.catalog import CATEGORIES, EXTRA, load_suite, suite_names
+from kernelmill.tasks.suites.catalog import (
+    CATEGORIES,
+    EXTRA,
+    kernelbench_problems,
+    load_suite,
+    suite_names,
+)
 from kernelmill.tasks.suites.entry import SIZES, Category, Entry, sizes
 
 __all__ = [
@@ -9,6 +15,7 @@ __all__ = [
     "SIZES",
     "Category",
     "Entry",
+    "kernelbench_problems",
     "load_suite",
     "sizes",
     "suite_names",

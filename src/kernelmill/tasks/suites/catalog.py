@@ -18,7 +18,7 @@ CATEGORIES = (
     "normalization", "optimizer", "pooling", "index", "resize", "reduce",
 )  # fmt: skip
 EXTRA = ("attention",)
-VERSIONS = {"multikernelbench": "2026.06", "library": "1"}
+VERSIONS = {"multikernelbench": "2026.11", "library": "1"}
 
 
 @cache
@@ -42,6 +42,17 @@ def multikernelbench() -> dict[str, Entry]:
 def entry_of(suite: str, task: str) -> Entry | None:
     """What a suite knows of a task beside its text; ``None`` where it keeps nothing."""
     return multikernelbench().get(task) if suite == "multikernelbench" else None
+
+
+def kernelbench_problems(suite: Suite) -> dict[str, str]:
+    """``L1/23`` to task name, for tasks that stem from a problem of KernelBench.
+
+    Example:
+        >>> kernelbench_problems(load_suite("multikernelbench", tasks=["softmax"]))
+        {'L1/23': 'softmax'}
+    """
+    entries = {task.name: entry_of(suite.name, task.name) for task in suite}
+    return {e.kernelbench: name for name, e in entries.items() if e and e.kernelbench}
 
 
 def _choose(known: Sequence[str], asked: Sequence[str] | None, what: str) -> Sequence[str]:
