@@ -42,7 +42,7 @@ def fresh_registry():
 def test_every_backend_has_the_whole_interface(name):
     backend = backends.get(name)
     assert backend.name == name
-    assert backend.device in ("cpu", "cuda")
+    assert backend.device in ("cpu", "cuda", "npu")
     assert isinstance(backend.brings_kernel, bool)
     assert all(callable(getattr(backend, method)) for method in INTERFACE)
     found = backend.available()

@@ -15,6 +15,8 @@ ROOT = Path(package.__file__).parent
 FILES = sorted(p for p in ROOT.glob("*/*.py") if p.stem != "reference")
 # What to change to get a realistic fault.
 FAULTS = {
+    "add/ascendc": ("aclnnAddCustom, x, y, z", "aclnnAddCustom, x, z"),
+    "activation/ascendc": ("plan.slope", "plan.alpha"),
     "add/cpp": ("i < count", "i < count - count % 8"),
     "add/triton": ("tl.load(y + place, mask=inside)", "tl.load(y + place % 512, mask=inside)"),
     "activation/opencl": ("exp(in[c] - largest)", "exp(in[c] - in[0])"),

@@ -43,13 +43,14 @@ class BuildSpec:
 
 
 class Backend(Protocol):
-    """The interface of a backend; ``devices``, ``environment`` and ``prepare`` are optional."""
+    """The interface of a backend. ``devices``, ``environment``, ``prepare`` and ``screened`` are
+    optional."""
 
     name: str
     # True where a candidate of this backend claims to bring its own kernel: one that leaves all
     # the computing to the framework is then refused.
     brings_kernel: bool
-    # device that a candidate's tensors are on: "cpu" or "cuda"
+    # device that a candidate's tensors are on: "cpu", "cuda" or "npu"
     device: str
     # how the names begin of what it uses below /dev; nothing else is seen in the sandbox
     devices: tuple[str, ...]
@@ -58,6 +59,11 @@ class Backend(Protocol):
 
     def prepare(self) -> None:
         """Import libraries that change the process, before the worker looks at what is in it."""
+        ...
+
+    def screened(self, source: str) -> tuple[str, list[str]]:
+        """The Python text that is screened in place of a source of another form, and what is
+        wrong with that form. Runs outside the sandbox: parses, executes nothing."""
         ...
 
     def build(self, source: str, workdir: Path, spec: BuildSpec) -> type:

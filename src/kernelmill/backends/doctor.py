@@ -35,6 +35,7 @@ COSTS = {
     "cuda": "no CUDA C++ candidates",
     "pallas": "no Pallas candidates",
     "opencl": "no OpenCL candidates",
+    "ascendc": "Ascend C candidates are checked, but neither built nor run",
 }
 
 

@@ -10,6 +10,7 @@ from kernelmill.tasks import Candidate
 
 # Names whose use gives a backend away, most telling first.
 SIGNS = (
+    ("ascendc", {"project_json_src", "host_tiling_src"}),
     ("triton", {"triton"}),
     ("pallas", {"pallas", "pallas_call"}),
     ("opencl", {"pyopencl", "compile_opencl"}),

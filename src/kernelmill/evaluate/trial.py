@@ -103,7 +103,12 @@ class Trial:
 
     def screen(self) -> None:
         is_python = not _is_native(self.candidate)
-        reasons, hints, claims = screen(self.candidate.source, is_python)
+        text, faults = self.candidate.source, []
+        if hasattr(self.backend, "screened"):
+            text, faults = self.backend.screened(text)
+        if faults:
+            raise Rejected(*(Reason("build_failed", fault) for fault in faults))
+        reasons, hints, claims = screen(text, is_python)
         self.warnings += hints
         self.claims_kernel = claims or self.backend.brings_kernel
         if self.backend.brings_kernel and is_python and self.compiled and not claims:
