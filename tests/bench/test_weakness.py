@@ -41,6 +41,25 @@ def test_flags_by_hand(body, weak, upstream):
     assert found.weak == weak and found.upstream == upstream
 
 
+def test_inputs_are_not_the_numbers_of_the_weights():
+    """From one seed they would be, and a product of the two far larger than any other."""
+    text = """
+import torch
+batch_size = 8
+class Model(torch.nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.weight = torch.nn.Parameter(torch.rand(4000) - 0.5)
+    def forward(self, x):
+        return (x * self.weight).sum(1) / 1000
+def get_inputs():
+    return [torch.rand(batch_size, 4000)]
+"""
+    # of standard deviation 0.01, but 1/3 for the same numbers
+    assert "zeros@1e-2" not in review(Task("mine", text)).weak
+    assert "zeros@1e-2" in review(Task("mine", text.replace("/ 1000", "/ 5000"))).weak
+
+
 def test_scale_is_no_weakness():
     small = review(task("1e-3 * (1 + x)"))  # varies by 50 %, though all is below 0.01
     assert small.relative["inputs"] > 0.2 and "range" in small.upstream

@@ -87,3 +87,29 @@ def test_fresh_inputs_differ_every_time():
     noise = torch.Generator().manual_seed(0)
     seen = {variants.freshen([DATA], free, noise)[0].sum().item() for _ in range(50)}
     assert len(seen) == 50
+
+
+def test_random_weights_are_not_the_numbers_of_the_inputs():
+    from kernelmill.evaluate.oracle import Oracle
+    from kernelmill.evaluate.session import task_message
+    from kernelmill.tasks import Task
+
+    text = """
+import torch
+class Model(torch.nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.weight = torch.nn.Parameter(torch.zeros(500))
+    def forward(self, x):
+        return x * self.weight
+def get_inputs():
+    return [torch.randn(500)]
+"""
+    oracle = Oracle({"threads": 1, "memory_bytes": 1 << 28})
+    oracle.open(task_message(Task("mine", text)), seed=5)
+    case = oracle.case(
+        group=0, overrides={}, variant=None, state="random", seed=7, call_seed=1, backward=False
+    )
+    x, weight = case["inputs"][0], case["state"]["weight"]
+    assert float(weight.std()) > 0.1
+    assert abs(float(torch.corrcoef(torch.stack([x, weight]))[0, 1])) < 0.2
