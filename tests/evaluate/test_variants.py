@@ -108,7 +108,14 @@ def get_inputs():
     oracle = Oracle({"threads": 1, "memory_bytes": 1 << 28})
     oracle.open(task_message(Task("mine", text)), seed=5)
     case = oracle.case(
-        group=0, overrides={}, variant=None, state="random", seed=7, call_seed=1, backward=False
+        name="plain",
+        group=0,
+        overrides={},
+        variant=None,
+        state="random",
+        seed=7,
+        call_seed=1,
+        backward=False,
     )
     x, weight = case["inputs"][0], case["state"]["weight"]
     assert float(weight.std()) > 0.1
