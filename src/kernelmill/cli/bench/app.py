@@ -211,6 +211,46 @@ def run(
 
 
 @app.command()
+def screen(
+    folder: Annotated[Path, typer.Argument(help="Candidates, as for kernelmill bench run.")],
+    suite: Suite = "multikernelbench",
+    size: Size = "small",
+    category: Category = None,
+    repaired: Repaired = False,
+    backend: Annotated[
+        str | None, typer.Option(help="Of all candidates; default: from suffix and text.")
+    ] = None,
+    threshold: Annotated[
+        float, typer.Option(min=0, max=1, help="0.5 holds back sure faults, 0.7 suspicions, too.")
+    ] = 0.5,
+    model: Annotated[
+        str | None, typer.Option(help="Ask a language model, too, about what passes the rules.")
+    ] = None,
+    base_url: Annotated[
+        str | None, typer.Option(help="Any OpenAI-compatible server, up to /v1; default: OpenAI.")
+    ] = None,
+    api_key_env: Annotated[
+        str, typer.Option(help="Variable that holds the key.")
+    ] = "OPENAI_API_KEY",
+    run: Annotated[
+        str | None, typer.Option(help="A run that judged them: tells what the screen is worth.")
+    ] = None,
+    store: Store = None,
+    json: Json = False,
+) -> int:
+    """Read candidates without running them: static rules, then a language model. Exit code 1:
+    some are held back."""
+    from kernelmill.cli.bench.screen import main
+    from kernelmill.tasks.suites import load_suite
+
+    tasks = load_suite(suite, size, repaired=repaired, categories=category)
+    return main(
+        folder, tasks, backend=backend, threshold=threshold, model=model, base_url=base_url,
+        api_key_env=api_key_env, run=run, store=store, as_json=json,
+    )  # fmt: skip
+
+
+@app.command()
 def baselines(
     suite: Suite = "multikernelbench",
     size: Size = "small",
