@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from kernelmill.bench.report.tables import Line
+from kernelmill.bench.report.tables import Line, in_order
 from kernelmill.search.plots import Axis, line, mark, number, svg, text
 
 HUES = 6
@@ -28,11 +28,12 @@ def speed_plot(lines: Sequence[Line]) -> str:
     best = [r.speedup for line_ in lines for r in line_.results if r.correct and r.speedup]
     low = min([0.5, *best]) / 1.1
     x = Axis(low, max([2.0, *best]) * 1.1, left, width - right, log=True)
-    y = Axis(0.0, 1.0, height - bottom, top)
+    highest = max(line_.score.fast_p(0.0) for line_ in lines)
+    y = Axis(0.0, min(1.0, max(1.2 * highest, 0.05)), height - bottom, top)
     body = []
     for tick in y.ticks(5):
         body.append(line(left, y(tick), width - right, y(tick), "grid"))
-        body.append(text(left - 8, y(tick) + 4, "end", f"{100 * tick:.0f} %"))
+        body.append(text(left - 8, y(tick) + 4, "end", f"{100 * tick:g} %"))
     for tick in x.ticks(8):
         body.append(text(x(tick), height - bottom + 18, "mid", f"{number(tick)}×"))
     body.append(line(x(1.0), top, x(1.0), height - bottom, "level"))
@@ -55,7 +56,7 @@ def speed_plot(lines: Sequence[Line]) -> str:
 def category_plot(lines: Sequence[Line]) -> str:
     """Correct samples by category, a row for each."""
     parts = [line_.score.by_category() for line_ in lines]
-    names = list(dict.fromkeys(name for part in parts for name in part))
+    names = in_order({name for part in parts for name in part})
     left, right, top, step = 150.0, 24.0, 10.0, 24.0
     width, height = 1060.0, top + step * len(names) + 36.0
     x = Axis(0.0, 1.0, left, width - right)

@@ -10,6 +10,7 @@ from typing import Any
 from kernelmill.bench.metrics import Score
 from kernelmill.bench.result import Result
 from kernelmill.bench.store import BenchRun
+from kernelmill.tasks.suites import CATEGORIES, EXTRA
 
 PS = (0.5, 0.8, 1.0, 1.5, 2.0)
 KS = (1, 5, 10)
@@ -137,12 +138,18 @@ def categories(lines: Sequence[Line]) -> Table:
         columns += [(f"{line.name}: {name}", kind) for name, kind, _ in measures]
     parts = [line.score.by_category() for line in lines]
     rows = []
-    for name in dict.fromkeys(name for part in parts for name in part):
+    for name in in_order({name for part in parts for name in part}):
         row: list[Any] = [name, max(len(p[name].tasks) for p in parts if name in p)]
         for part in parts:
             row += [f(part[name]) if name in part else None for _, _, f in measures]
         rows.append(tuple(row))
     return _table("categories", "Categories", "At one sample a task.", columns, rows)
+
+
+def in_order(names: set[str]) -> list[str]:
+    """Categories in the order of the suites; others behind them."""
+    known = [*CATEGORIES, *EXTRA]
+    return sorted(names, key=lambda n: (known.index(n) if n in known else len(known), n))
 
 
 def failures(lines: Sequence[Line]) -> Table:
@@ -177,6 +184,7 @@ def tasks(lines: Sequence[Line]) -> Table:
                 "right" if right else best.status if best else "no answer",
                 best.speedup if best else None, low, high, len(right), len(samples), reason,
             ))  # fmt: skip
+    rows.sort(key=lambda row: row[8] == 0)
     note = "The fastest right sample of every task; for others the first refusal."
     return _table("tasks", "Tasks", note, columns, rows)
 
