@@ -77,7 +77,7 @@ def main() -> int:
     parser.add_argument("--category", action="append", choices=CATEGORIES)
     parser.add_argument("--task", action="append")
     parser.add_argument("--out", type=Path)
-    parser.add_argument("--aim", type=int, default=256, help="MiB to make batches smaller for")
+    parser.add_argument("--aim", type=int, default=128, help="MiB to make batches smaller for")
     parser.add_argument("--mib", type=int, default=14 << 10, help="MiB that no task may pass")
     options = parser.parse_args()
     out = options.out or Path("build") / f"filters-{options.table}.jsonl"
@@ -112,9 +112,10 @@ def main() -> int:
             kind = "agree" if same else "explained" if reason else "differ"
             counts[kind] += 1
             if not same:
+                told = {k: "{:.1e} to {:.1e}".format(*v) for k, v in row["needed"].items()}
                 print(f"{kind:9}{task.name}: {sorted(found)}, the table has "
-                      f"{sorted(wanted[task.name])}; {row['overrides'] or ''} {reason or ''}",
-                      flush=True)  # fmt: skip
+                      f"{sorted(wanted[task.name])}; {row['overrides'] or ''} needs {told}; "
+                      f"{reason or ''}", flush=True)  # fmt: skip
     print(counts, flagged)
     return 1 if counts["differ"] else 0
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -31,6 +32,8 @@ class FilterReport:
         upstream: ``range``, ``std``, ``axes``, ``input`` (see `upstream_flags`).
         relative: the largest relative change of the output by other inputs and by other weights;
             ``None`` for weights where there are none.
+        needed: the smallest and the largest tolerance that zeros, the first input and the
+            answers to other inputs need, over the draws. A flag asks for the largest.
         overrides: constants that were made smaller to fit the memory.
         seeds: how many draws.
     """
@@ -39,6 +42,7 @@ class FilterReport:
     weak: tuple[str, ...]
     upstream: tuple[str, ...]
     relative: dict[str, float | None]
+    needed: dict[str, tuple[float, float]]
     overrides: dict[str, int]
     seeds: int
 
@@ -80,16 +84,28 @@ def fit(
         program = program.with_overrides({name: value})
 
 
-def passes(answer: Any, output: Any, tolerance: float) -> bool:
-    """Does an answer pass for an output at an absolute and relative tolerance?"""
+def needed(answer: Any, output: Any) -> float:
+    """The absolute and relative tolerance at which an answer passes for an output as by
+    ``torch.allclose``: the largest |answer - output| / (1 + |output|).
+
+    Infinite for another shape or dtype, for NaN against a number, and for unequal integers.
+    """
     import torch
 
     if not isinstance(answer, torch.Tensor) or answer.shape != output.shape:
-        return False
-    if not output.is_floating_point() or answer.dtype != output.dtype:
-        return answer.dtype == output.dtype and bool(torch.equal(answer, output))
-    pieces = zip(answer.flatten().split(PIECE), output.flatten().split(PIECE), strict=True)
-    return all(torch.allclose(a, b, tolerance, tolerance, equal_nan=True) for a, b in pieces)
+        return math.inf
+    if answer.dtype != output.dtype:
+        return math.inf
+    if not output.is_floating_point():
+        return 0.0 if torch.equal(answer, output) else math.inf
+    most = 0.0
+    for a, b in zip(answer.flatten().split(PIECE), output.flatten().split(PIECE), strict=True):
+        same = (a == b) | (a.isnan() & b.isnan())
+        if bool(same.all()):
+            continue
+        far = (a.double() - b.double()).abs() / (1 + b.double().abs())
+        most = max(most, torch.where(same, 0.0, far.nan_to_num(math.inf)).max().item())
+    return most
 
 
 def review(
@@ -146,7 +162,12 @@ def review(
                 _outputs(program, other, program.make_inputs(seed=INPUTS + seed)) for seed in (0, 1)
             ]
             weights = _change(one, of_another[0])
-    weak = _weak(kept, same_model, of_another)
+    tolerances = _needed(kept, same_model, drawn[1:], of_another)
+    weak = tuple(
+        f"{name}@{min(t for t in TOLERANCES if most <= t):.0e}".replace("e-0", "e-")
+        for name, (_, most) in tolerances.items()
+        if most <= max(TOLERANCES)
+    )
     if any(not torch.equal(a, b) for a, b in zip(one, again, strict=True)):
         weak += ("random",)
     upstream: tuple[str, ...] = ()
@@ -156,8 +177,9 @@ def review(
         )
     inputs_matter = max(_change(one, other) for other in same_model[1:])
     return FilterReport(
-        task.name, weak, upstream, {"inputs": inputs_matter, "weights": weights}, changed, seeds
-    )
+        task.name, weak, upstream, {"inputs": inputs_matter, "weights": weights}, tolerances,
+        changed, seeds,
+    )  # fmt: skip
 
 
 def _outputs(program: Program, model: Any, inputs: list) -> list[torch.Tensor]:
@@ -168,31 +190,30 @@ def _outputs(program: Program, model: Any, inputs: list) -> list[torch.Tensor]:
     return [x.detach().clone() for x in found if isinstance(x, torch.Tensor)]
 
 
-def _weak(
-    inputs: list, outputs: Sequence[list[torch.Tensor]], of_another: Sequence[list[torch.Tensor]]
-) -> tuple[str, ...]:
-    """Flags by pairs of a guess and what it would have to pass for."""
+def _needed(
+    inputs: list, outputs: Sequence[list[torch.Tensor]], more: Sequence[list[torch.Tensor]],
+    of_another: Sequence[list[torch.Tensor]],
+) -> dict[str, tuple[float, float]]:  # fmt: skip
+    """By guess: the smallest and the largest tolerance that it needs, over the draws."""
     import torch
 
-    one = outputs[0]
+    first = [x for x in inputs if isinstance(x, torch.Tensor)][:1]
+    drawn = [*outputs, *more, *of_another]
     pairs = {
-        "zeros": [([torch.zeros_like(out) for out in one], one)],
-        "identity": [([x for x in inputs if isinstance(x, torch.Tensor)][:1], one)],
-        "input-independent": [(other, one) for other in outputs[1:]]
+        "zeros": [([torch.zeros_like(t) for t in out], out) for out in drawn],
+        "identity": [(first, outputs[0])],
+        "input-independent": [(other, outputs[0]) for other in outputs[1:]]
         + [(other, of_another[0]) for other in of_another[1:]],
     }
-    found = []
+    found = {}
     for name, guesses in pairs.items():
-        for tolerance in TOLERANCES:
-            good = all(
-                len(guess) == len(wanted)
-                and all(passes(a, b, tolerance) for a, b in zip(guess, wanted, strict=True))
-                for guess, wanted in guesses
-            )
-            if good and one:
-                found.append(f"{name}@{tolerance:.0e}".replace("e-0", "e-"))
-                break
-    return tuple(found)
+        tolerances = [
+            max(map(needed, guess, wanted), default=math.inf)
+            if len(guess) == len(wanted) else math.inf
+            for guess, wanted in guesses
+        ]  # fmt: skip
+        found[name] = (min(tolerances), max(tolerances))
+    return found
 
 
 def _change(one: list[torch.Tensor], other: list[torch.Tensor]) -> float:
