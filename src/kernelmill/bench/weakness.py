@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from kernelmill.bench.filters import upstream_flags
+from kernelmill.bench.redundancy import redundant_steps
 from kernelmill.tasks import Program, Task, TaskError
 
 if TYPE_CHECKING:
@@ -34,6 +35,10 @@ class FilterReport:
             ``None`` for weights where there are none.
         needed: the smallest and the largest tolerance that zeros, the first input and the
             answers to other inputs need, over the draws. A flag asks for the largest.
+        redundant: steps of the reference that can be left out (see `redundant_steps`).
+        overhead: bytes that the reference's operators read and write, one by one, over those of
+            a kernel that reads inputs and weights and writes outputs once; ``None`` where that
+            is not known. Large: the baseline is easy to beat.
         overrides: constants that were made smaller to fit the memory.
         seeds: how many draws.
     """
@@ -43,6 +48,8 @@ class FilterReport:
     upstream: tuple[str, ...]
     relative: dict[str, float | None]
     needed: dict[str, tuple[float, float]]
+    redundant: tuple[str, ...]
+    overhead: float | None
     overrides: dict[str, int]
     seeds: int
 
@@ -145,22 +152,22 @@ def review(
         model = program.make_model(seed=0)
         inputs = program.make_inputs(seed=INPUTS)
         kept = [x.clone() if isinstance(x, torch.Tensor) else x for x in inputs]
-        one = _outputs(program, model, inputs)
+        one = outputs_of(program, model, inputs)
         del inputs
-        again = _outputs(program, program.make_model(seed=0), program.make_inputs(seed=INPUTS))
+        again = outputs_of(program, program.make_model(seed=0), program.make_inputs(seed=INPUTS))
         same_model = [one]
         for seed in range(1, seeds):
-            same_model.append(_outputs(program, model, program.make_inputs(seed=INPUTS + seed)))
+            same_model.append(outputs_of(program, model, program.make_inputs(seed=INPUTS + seed)))
         drawn = [one]
         for seed in range(1, seeds):
             other = program.make_model(seed=seed)
-            drawn.append(_outputs(program, other, program.make_inputs(seed=2 * INPUTS + seed)))
+            drawn.append(outputs_of(program, other, program.make_inputs(seed=2 * INPUTS + seed)))
         weights, of_another = None, []
         if any(p.numel() for p in model.state_dict().values()):
             other = program.make_model(seed=1)
-            of_another = [
-                _outputs(program, other, program.make_inputs(seed=INPUTS + seed)) for seed in (0, 1)
-            ]
+            for seed in (0, 1):
+                fresh = program.make_inputs(seed=INPUTS + seed)
+                of_another.append(outputs_of(program, other, fresh))
             weights = _change(one, of_another[0])
     tolerances = _needed(kept, same_model, drawn[1:], of_another)
     weak = tuple(
@@ -178,11 +185,17 @@ def review(
     inputs_matter = max(_change(one, other) for other in same_model[1:])
     return FilterReport(
         task.name, weak, upstream, {"inputs": inputs_matter, "weights": weights}, tolerances,
-        changed, seeds,
+        redundant_steps(program), _overhead(program), changed, seeds,
     )  # fmt: skip
 
 
-def _outputs(program: Program, model: Any, inputs: list) -> list[torch.Tensor]:
+def _overhead(program: Program) -> float | None:
+    cost = program.estimate()
+    return None if cost is None or not cost.bytes else max(1.0, cost.traffic / cost.bytes)
+
+
+def outputs_of(program: Program, model: Any, inputs: list) -> list[torch.Tensor]:
+    """Every tensor of a model's answer, copied."""
     import torch
     from torch.utils._pytree import tree_leaves
 

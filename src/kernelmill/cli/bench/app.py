@@ -20,6 +20,11 @@ Repaired = Annotated[
     bool, typer.Option("--repaired", help="The repaired form of weak tasks, where there is one.")
 ]
 
+BaseUrl = Annotated[
+    str | None, typer.Option(help="Any OpenAI-compatible server, up to /v1; default: OpenAI.")
+]
+KeyName = Annotated[str, typer.Option(help="Variable that holds the key.")]
+
 
 @app.command("list")
 def list_(
@@ -79,9 +84,7 @@ def exploits(
 def generate(
     folder: Annotated[Path, typer.Argument(help="Where the candidates go.")],
     model: Annotated[str, typer.Option(help="As the server calls it.")],
-    base_url: Annotated[
-        str | None, typer.Option(help="Any OpenAI-compatible server, up to /v1; default: OpenAI.")
-    ] = None,
+    base_url: BaseUrl = None,
     backend: Annotated[str, typer.Option(help="What the kernels are to be written in.")] = "cpp",
     strategy: Annotated[
         str,
@@ -117,9 +120,7 @@ def generate(
     retries: Annotated[int, typer.Option(min=0, help="Of a request that fails in passing.")] = 6,
     timeout: Annotated[float, typer.Option(help="Seconds for one answer.")] = 600.0,
     stream: Annotated[bool, typer.Option("--stream", help="Receive answers in pieces.")] = False,
-    api_key_env: Annotated[
-        str, typer.Option(help="Variable that holds the key.")
-    ] = "OPENAI_API_KEY",
+    api_key_env: KeyName = "OPENAI_API_KEY",
     cache: Annotated[Path, typer.Option(help="Answers by question, shared by all folders.")] = Path(
         "kernelmill-runs/answers"
     ),
@@ -226,12 +227,8 @@ def screen(
     model: Annotated[
         str | None, typer.Option(help="Ask a language model, too, about what passes the rules.")
     ] = None,
-    base_url: Annotated[
-        str | None, typer.Option(help="Any OpenAI-compatible server, up to /v1; default: OpenAI.")
-    ] = None,
-    api_key_env: Annotated[
-        str, typer.Option(help="Variable that holds the key.")
-    ] = "OPENAI_API_KEY",
+    base_url: BaseUrl = None,
+    api_key_env: KeyName = "OPENAI_API_KEY",
     run: Annotated[
         str | None, typer.Option(help="A run that judged them: tells what the screen is worth.")
     ] = None,
@@ -370,6 +367,11 @@ def filters(
     repaired: Repaired = False,
     seeds: Annotated[int, typer.Option(min=2, help="Draws of inputs and weights.")] = 5,
     mib: Annotated[int, typer.Option(min=1, help="Memory; batches are made smaller.")] = 512,
+    model: Annotated[
+        str | None, typer.Option(help="Ask a language model for its opinion, too.")
+    ] = None,
+    base_url: BaseUrl = None,
+    api_key_env: KeyName = "OPENAI_API_KEY",
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Good ones, too.")] = False,
     json: Json = False,
 ) -> int:
@@ -379,4 +381,4 @@ def filters(
     from kernelmill.tasks.suites import load_suite
 
     tasks = load_suite(suite, size, repaired=repaired, categories=category, tasks=task)
-    return main(tasks, seeds, mib, verbose, json)
+    return main(tasks, seeds, mib, model, base_url, api_key_env, verbose, json)

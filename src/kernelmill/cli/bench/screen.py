@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import asyncio
-import os
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 from kernelmill.bench.folder import read_candidates
-from kernelmill.bench.generation import Client, generation_of
+from kernelmill.bench.generation import generation_of
 from kernelmill.bench.store import BenchStore
 from kernelmill.bench.verifiers import LanguageVerifier, Verifier, effect, screen, static_verifiers
+from kernelmill.cli.bench.asking import asking
 from kernelmill.cli.bench.progress import bar
 from kernelmill.cli.show import console, print_json, table
 from kernelmill.tasks import Suite
@@ -38,8 +36,10 @@ def main(
     for note in notes:
         print(f"kernelmill: {note}", file=sys.stderr)
     screened = []
-    with _asking(model, base_url, api_key_env) as further:
-        verifiers: list[Verifier] = [*static_verifiers(), *further]
+    with asking(model, base_url, api_key_env) if model else nullcontext() as ask:
+        verifiers: list[Verifier] = [*static_verifiers()]
+        if ask:
+            verifiers.append(LanguageVerifier(ask))
         with bar("read", len(items), quiet=as_json) as step:
             for item in items:
                 text = item.candidate.source
@@ -75,21 +75,6 @@ def main(
             summary.add_row(name, *shares, str(found["saved"]), str(found["lost"]))
         out.print(summary)
     return 1 if held else 0
-
-
-@contextmanager
-def _asking(model: str | None, base_url: str | None, api_key_env: str) -> Iterator[list[Verifier]]:
-    """The verifier of a language model, where one is named."""
-    if not model:
-        yield []
-        return
-    loop = asyncio.new_event_loop()
-    client = Client(model, base_url, os.environ.get(api_key_env))
-    try:
-        yield [LanguageVerifier(lambda said: loop.run_until_complete(client.ask(said)).text)]
-    finally:
-        loop.run_until_complete(client.close())
-        loop.close()
 
 
 def _effects(
