@@ -1,7 +1,5 @@
 """Every task of the suites under the judge: the reference itself, as a candidate, is right."""
 
-from dataclasses import replace
-
 import pytest
 
 from kernelmill.evaluate import Judge, Settings
@@ -9,11 +7,11 @@ from kernelmill.tasks import Candidate
 from kernelmill.tasks.suites import CATEGORIES, EXTRA, load_suite
 from kernelmill.tasks.suites.catalog import entry_of
 
-# Of whose answer nothing can be told, and why.
+# Constant in their faithful form: whatever a candidate answers, no speed-up is reported. Tasks that
+# draw random numbers in forward (lstm, matmul_dropout_mean_softmax) are judged under one seed.
 UNTESTABLE = {
-    "matmul_dropout_mean_softmax": "random",  # dropout is active
-    "lstm": "random",  # draws its first state in forward
-}
+    "conv3d_group_norm_min_clamp_dropout", "gemm_max_subtract_gelu", "matmul_subtract_multiply_relu",
+}  # fmt: skip
 pytestmark = pytest.mark.slow
 
 
@@ -50,7 +48,7 @@ def test_the_tasks_of_robust_kbench(direction, judge):
     for task in load_suite("robust-kbench"):
         if task.name.endswith("backward") != (direction == "backward"):
             continue
-        answer = judge.evaluate(task, replace(itself(task)))
+        answer = judge.evaluate(task, itself(task))
         if answer.status != "accept":
             wrong[task.name] = (answer.status, [str(r.message)[:200] for r in answer.reasons])
     assert not wrong
