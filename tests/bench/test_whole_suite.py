@@ -10,7 +10,8 @@ from kernelmill.tasks.suites.catalog import entry_of
 # Constant in their faithful form: whatever a candidate answers, no speed-up is reported. Tasks that
 # draw random numbers in forward (lstm, matmul_dropout_mean_softmax) are judged under one seed.
 UNTESTABLE = {
-    "conv3d_group_norm_min_clamp_dropout", "gemm_max_subtract_gelu", "matmul_subtract_multiply_relu",
+    "conv3d_group_norm_min_clamp_dropout", "gemm_max_subtract_gelu",
+    "matmul_subtract_multiply_relu",
 }  # fmt: skip
 pytestmark = pytest.mark.slow
 
