@@ -61,14 +61,19 @@ def get_inputs():
 
 
 def test_scale_is_no_weakness():
-    small = review(task("1e-3 * (1 + x)"))  # varies by 50 %, though all is below 0.01
-    assert small.relative["inputs"] > 0.2 and "range" in small.upstream
+    small = review(task("1e-3 * (1 + x) * self.weight"))  # varies by 50 %, all is below 0.01
+    assert small.degenerate == () and small.relative["inputs"] > 0.2
+    assert "range" in small.upstream and "zeros@1e-2" in small.weak
     large = review(task("1e4 * (1 + 1e-6 * x)"))  # varies by 1e-6
     assert large.relative["inputs"] < 1e-5 and "input-independent@1e-4" in large.weak
+    assert large.degenerate == ("constant", "input-independent", "weight-independent")
 
 
 def test_weights_are_told_from_inputs():
     assert review(task("x + 1")).relative["weights"] == 0
+    assert review(task("x + 1")).degenerate == ("weight-independent",)
+    assert review(task("x * 0 + self.weight")).degenerate == ("input-independent",)
+    assert review(task("x * 0 * self.weight")).degenerate[:2] == ("zeros", "constant")
     found = review(task("x * 0 + self.weight")).relative
     assert found["inputs"] == 0 and found["weights"] > 0.1
 

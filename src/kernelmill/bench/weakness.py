@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     import torch
 
 TOLERANCES = (1e-4, 1e-2)
+RELATIVE = 1e-4  # a change below that, over the output's largest magnitude, is none
 SEEDS = 5
 MAX_BYTES = 512 << 20
 SMALLEST = 4  # below, a batch is no batch
@@ -28,8 +29,11 @@ class FilterReport:
     """What the filters found.
 
     Attributes:
+        degenerate: ``zeros``, ``constant``, ``input-independent``, ``weight-independent``: by the
+            output's own scale, so that a small output is no zero and a large one that hardly
+            moves is a constant.
         weak: ``zeros@1e-4``, ``identity@1e-2``, ``input-independent@1e-4``, ``random``...: the
-            strictest tolerance at which it passes.
+            strictest absolute and relative tolerance at which it passes, as benchmarks compare.
         upstream: ``range``, ``std``, ``axes``, ``input`` (see `upstream_flags`).
         relative: the largest relative change of the output by other inputs and by other weights;
             ``None`` for weights where there are none.
@@ -44,6 +48,7 @@ class FilterReport:
     """
 
     task: str
+    degenerate: tuple[str, ...]
     weak: tuple[str, ...]
     upstream: tuple[str, ...]
     relative: dict[str, float | None]
@@ -183,10 +188,31 @@ def review(
             torch.stack([out[0] for out in drawn]), torch.stack([out[0] for out in same_model])
         )
     inputs_matter = max(_change(one, other) for other in same_model[1:])
+    relative = {"inputs": inputs_matter, "weights": weights}
     return FilterReport(
-        task.name, weak, upstream, {"inputs": inputs_matter, "weights": weights}, tolerances,
-        redundant_steps(program), _overhead(program), changed, seeds,
+        task.name, _degenerate([*same_model, *drawn[1:]], relative), weak, upstream, relative,
+        tolerances,        redundant_steps(program), _overhead(program), changed, seeds,
     )  # fmt: skip
+
+
+def _degenerate(
+    draws: Sequence[list[torch.Tensor]], relative: dict[str, float | None]
+) -> tuple[str, ...]:
+    """What an output's own scale says of it."""
+    import torch
+
+    ends = [torch.nan_to_num(t).aminmax() for out in draws for t in out if t.numel()]
+    if not ends:
+        return ()
+    low = min(float(end.min) for end in ends)
+    high = max(float(end.max) for end in ends)
+    found = {
+        "zeros": low == high == 0,
+        "constant": high - low <= RELATIVE * max(abs(low), abs(high)),
+        "input-independent": (relative["inputs"] or 0.0) <= RELATIVE,
+        "weight-independent": relative["weights"] is not None and relative["weights"] <= RELATIVE,
+    }
+    return tuple(name for name, holds in found.items() if holds)
 
 
 def _overhead(program: Program) -> float | None:

@@ -34,19 +34,20 @@ def main(
             except (TaskError, RuntimeError, MemoryError) as error:
                 failed[task.name] = str(error).splitlines()[0]
             step(task.name)
-    weak = [row for row in rows if row.weak or row.upstream or row.redundant]
+    weak = [r for r in rows if r.degenerate or r.weak or r.upstream or r.redundant]
     if as_json:
         said = {name: asdict(found) for name, found in opinions.items()}
         print_json({"suite": suite.name, "tasks": [asdict(r) for r in rows], "not_run": failed,
                     "opinions": said})  # fmt: skip
         return 1 if weak or failed else 0
-    shown = table("task", "passes for an answer", "robust-kbench's filters", "can be left out",
-                  "inputs change", "weights change", "traffic", "made smaller",
-                  right=(4, 5, 6))  # fmt: skip
+    shown = table("task", "degenerate", "passes for an answer", "robust-kbench's filters",
+                  "can be left out", "inputs change", "weights change", "traffic", "made smaller",
+                  right=(5, 6, 7))  # fmt: skip
     for row in rows if verbose else weak:
         by_weights = row.relative["weights"]
         shown.add_row(
-            row.task, " ".join(row.weak), " ".join(row.upstream), ", ".join(row.redundant),
+            row.task, " ".join(row.degenerate), " ".join(row.weak), " ".join(row.upstream),
+            ", ".join(row.redundant),
             f"{row.relative['inputs']:.2g}", "-" if by_weights is None else f"{by_weights:.2g}",
             ratio(row.overhead), " ".join(f"{k}={v}" for k, v in row.overrides.items()),
         )  # fmt: skip
