@@ -324,6 +324,11 @@ def use_backend(name: str | None):
         _forced = before
 
 
+def forced() -> str | None:
+    """The backend that `use_backend` asks for."""
+    return _forced
+
+
 def interpreting() -> bool:
     """Whether Triton kernels run in its interpreter (on CPU tensors)."""
     return os.environ.get("TRITON_INTERPRET") == "1"
