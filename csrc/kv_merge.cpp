@@ -163,11 +163,16 @@ int64_t merge(const Merge& m, const T* keys, const T* values, const int64_t* cou
                 weight[i] = n * (flat ? 1.0f : std::exp(-weight[i] * scale));
                 sum_ += weight[i];
             }
-            for (int64_t i = 0; i < count; ++i) weight[i] /= sum_;
+            // tokens that count for nothing (padding) have no weight, unless there are no others
+            bool nothing = !(sum_ > 0);
+            for (int64_t i = 0; i < count; ++i)
+                weight[i] = nothing ? 1.0f / (float)count : weight[i] / sum_;
             combine(k, m.key_stride, m.width, weight, count, to_key);
             if (m.by_value)
-                for (int64_t i = 0; i < count; ++i)
-                    weight[i] *= (float)total / (counts ? (float)counts[first + i] : 1.0f);
+                for (int64_t i = 0; i < count; ++i) {
+                    int64_t n = counts && counts[first + i] > 1 ? counts[first + i] : 1;
+                    weight[i] *= (float)total / (float)n;
+                }
             combine(v, m.value_stride, m.value_width, weight, count, to_value);
         }
         first = end;

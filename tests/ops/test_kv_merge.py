@@ -252,6 +252,25 @@ def test_merging_twice_counts_every_token(mass):
         torch.testing.assert_close(again.values, once.values)
 
 
+@pytest.mark.parametrize("mass", ["bias", "value", "none"])
+def test_padding_has_no_weight(mass):
+    keys, values, scores = cache(1, 2, 30, 8, 8)
+    counts = torch.ones(1, 2, 30, dtype=torch.int32)
+    counts[..., :7] = 0
+    options = {"threshold": -2.0, "max_set": None, "mass": mass}
+    for backend in ("reference", *BACKENDS):
+        with battery.backend(backend):
+            found = kv_merge(keys, values, scores, counts=counts, **options)
+            padded = kv_merge(keys[:, :, :7], values[:, :, :7], scores[..., :7],
+                              counts=counts[..., :7], **options)  # fmt: skip
+        assert (found.counts == 23).all() and (padded.counts == 0).all()
+        assert padded.keys.isfinite().all() and padded.values.isfinite().all()
+        if (found.pivots >= 7).all():
+            alone = kv_merge(keys[:, :, 7:], values[:, :, 7:], scores[..., 7:], **options)
+            torch.testing.assert_close(found.keys, alone.keys)
+            torch.testing.assert_close(found.values, alone.values)
+
+
 def test_sets_can_be_kept_small():
     keys, values, scores = cache(1, 2, 64, 8, 8)
     found = kv_merge(keys, values, scores, threshold=-2.0, max_set=4)

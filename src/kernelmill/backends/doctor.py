@@ -21,6 +21,7 @@ EXTRAS = {
     "pallas": (("jax",), "Pallas kernels"),
     "opencl": (("pyopencl",), "OpenCL kernels"),
     "llm": (("openai",), "kernels written by a language model"),
+    "hf": (("transformers",), "caches and layers for transformers models"),
     "cluster": (("ray",), "searches over many machines"),
     "serve": (("fastapi", "uvicorn"), "the evaluation service"),
     "train": (("safetensors",), "training recipes, checkpoints"),

@@ -165,7 +165,7 @@ def kv_merge(
         max_set: no set is larger.
         shortfall: if too few edges are eligible for the budget: ``"evict"`` the slots of lowest
             score, protected ones last, or ``"error"``.
-        counts: (B, H, T) of a cache that was merged before.
+        counts: (B, H, T) of a cache that was merged before; 0 for padding, which has no weight.
         edge_order, pivot, weights: the method is ``cosine``, ``attention``, ``gaussian``; the
             others (``random``; ``last``, ``random``; ``uniform``) are its controls.
         generator: of the random controls.

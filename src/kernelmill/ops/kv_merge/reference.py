@@ -126,25 +126,30 @@ def kv_merge_reference(
     number = counts.to(keys.dtype)
     sizes = per_slot(number, "sum", 0.0)
     if sigma is None:
-        spread = per_token(per_slot(number * distance, "sum", 0.0) / (math.sqrt(2) * sizes))
+        spread = per_slot(number * distance, "sum", 0.0) / (math.sqrt(2) * sizes.clamp(min=1))
+        spread = per_token(spread)
     else:
         spread = torch.full_like(distance, sigma)
     safe = torch.where(spread > 0, spread, 1)
     weight = torch.exp(-square / (2 * safe.square()))
     weight = number * torch.where((spread > 0) & gaussian, weight, torch.ones_like(weight))
-    weight = weight / per_token(per_slot(weight, "sum", 0.0))
+    total_weight = per_token(per_slot(weight, "sum", 0.0))
+    # tokens that count for nothing (padding) have no weight, unless there are no others
+    entries = per_token(per_slot(torch.ones_like(weight), "sum", 0.0))
+    some = total_weight > 0
+    weight = torch.where(some, weight / torch.where(some, total_weight, 1), 1 / entries)
 
     def merged(x: Tensor) -> Tensor:
         out = x.new_zeros(batch, heads, width, x.shape[-1])
         return out.scatter_add(-2, place.unsqueeze(-1).expand_as(x), weight.unsqueeze(-1) * x)
 
     # in "value" a slot holds count times a mean: taken apart before, put together after
-    parts = values / number.unsqueeze(-1) if mass == "value" else values
+    parts = values / number.clamp(min=1).unsqueeze(-1) if mass == "value" else values
     new_values = merged(parts)
     if mass == "value":
         new_values = new_values * sizes.unsqueeze(-1)
     total_counts = per_slot(counts, "sum", 0)
-    alone = per_token(per_slot(torch.ones_like(counts), "sum", 0)) == 1
+    alone = entries == 1
     new_keys = merged(keys)
     # a token that stays alone is copied bit by bit
     single = torch.where(alone, place, longest).unsqueeze(-1)
