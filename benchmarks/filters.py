@@ -18,7 +18,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 
 from kernelmill.bench.weakness import review
-from kernelmill.tasks import Task, TaskError
+from kernelmill.tasks import Program, Task, TaskError
 from kernelmill.tasks.suites import CATEGORIES, load_suite
 
 DATA = Path(__file__).parents[1] / "tests" / "data"
@@ -30,6 +30,7 @@ SMALLER = {
     "matrix_scalar_multiplication": {"rows": 4096},
     "matrix_vector_multiplication": {"k": 131072},
     "matmul_with_small_k_dimension": {"m": 4096, "n": 4096},
+    "four_dim_tensor_matrix_multiplication": {"rows": 16, "columns": 16, "depth": 16, "n": 16},
     "tall_skinny_matrix_multiplication": {"m": 4096, "n": 4096},
 }
 # Why flags differ from a table's, one by one. Both sides of each are in docs/explain/filters.md.
@@ -60,10 +61,14 @@ def _plain(name: str) -> str:
     return re.sub(r"[^a-z0-9]", "", name.lower())
 
 
-def examine(task: Task, aim: int, limit: int) -> dict:
+def examine(task: Task, batch: int | None, aim: int, limit: int) -> dict:
     """The report of a task as a row; an error where it does not fit."""
-    if task.name in SMALLER:
-        task = replace(task, overrides=SMALLER[task.name])
+    overrides = dict(SMALLER.get(task.name, {}))
+    first = next(iter(Program(task).constants.items()), ("", 0))
+    if batch and first[0].startswith("batch"):
+        overrides[first[0]] = min(batch, first[1])
+    if overrides:
+        task = replace(task, overrides=overrides)
     try:
         return asdict(review(task, max_bytes=limit, aim=aim))
     except (TaskError, RuntimeError, MemoryError) as error:
@@ -77,10 +82,11 @@ def main() -> int:
     parser.add_argument("--category", action="append", choices=CATEGORIES)
     parser.add_argument("--task", action="append")
     parser.add_argument("--out", type=Path)
+    parser.add_argument("--batch", type=int, help="make every batch as small as that")
     parser.add_argument("--aim", type=int, default=128, help="MiB to make batches smaller for")
     parser.add_argument("--mib", type=int, default=14 << 10, help="MiB that no task may pass")
     options = parser.parse_args()
-    out = options.out or Path("build") / f"filters-{options.table}.jsonl"
+    out = options.out or Path("build") / f"filters-{options.table}-{options.batch or 'aim'}.jsonl"
     out.parent.mkdir(parents=True, exist_ok=True)
     known = {}
     if out.exists():
@@ -96,7 +102,7 @@ def main() -> int:
                 continue
             row = known.get(task.name)
             if row is None:
-                row = examine(task, options.aim << 20, options.mib << 20)
+                row = examine(task, options.batch, options.aim << 20, options.mib << 20)
                 log.write(json.dumps(row) + "\n")
                 log.flush()
             if "error" in row:
