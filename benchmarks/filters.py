@@ -44,6 +44,9 @@ REASONS: dict[tuple[str, str], str] = {
     ("multikernelbench", "convtranspose3d_mean_add_softmax_tanh_scaling"): DRAW,
     ("multikernelbench", "kl_div_loss"): DRAW,
     ("multikernelbench", "triplet_margin_loss"): "of the batch",
+    ("robust-kbench", "matmul_subtract_multiply_relu"): DRAW,
+    ("robust-kbench", "conv3d_group_norm_mean"): "zero unless the port's norm is affine",
+    ("robust-kbench", "conv3d_group_norm_min_clamp_dropout"): "zero by construction",
 }
 
 
