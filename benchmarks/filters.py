@@ -45,8 +45,18 @@ REASONS: dict[tuple[str, str], str] = {
     ("multikernelbench", "kl_div_loss"): DRAW,
     ("multikernelbench", "triplet_margin_loss"): "of the batch",
     ("robust-kbench", "matmul_subtract_multiply_relu"): DRAW,
-    ("robust-kbench", "conv3d_group_norm_mean"): "zero unless the port's norm is affine",
-    ("robust-kbench", "conv3d_group_norm_min_clamp_dropout"): "zero by construction",
+    ("robust-kbench", "conv3d_group_norm_mean"): DRAW,
+    ("robust-kbench", "conv3d_group_norm_min_clamp_dropout"): "the port has no minimum",
+    (
+        "robust-kbench",
+        "conv_transpose2d_multiply_global_avg_pool_global_avg_pool_mean",
+    ): "the port takes the mean of all",
+    ("robust-kbench", "conv_transpose3d_avg_pool_clamp_softmax_multiply"): DRAW,
+    ("robust-kbench", "conv_transpose3d_max_pool_softmax_subtract_swish_max"): DRAW,
+    (
+        "robust-kbench",
+        "conv_transpose3d_scale_batch_norm_global_avg_pool",
+    ): "the port's norm begins beside 1 and 0",
 }
 
 
