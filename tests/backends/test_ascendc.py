@@ -227,7 +227,7 @@ def judge():
 
 def test_the_judge_checks_where_it_cannot_build(judge):
     if ascendc.toolkit()[0] is not None:
-        pytest.skip("there is a toolkit")
+        pytest.skip("a CANN toolkit is installed, so the judge does not say that it is missing")
     task = Task("add", REFERENCE)
     answer = judge.evaluate(task, Candidate(ADD, "ascendc"))
     assert (answer.status, answer.stage) == ("error", "screen")

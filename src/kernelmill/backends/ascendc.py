@@ -18,7 +18,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from kernelmill.backends.ascendc_source import EXTENSION, Operator, check, read_operator, read_parts
+from kernelmill.backends.ascendc_source import EXTENSION, Operator, read
 from kernelmill.backends.base import Availability, BuildError, BuildSpec
 from kernelmill.backends.python_source import build_python, shorten
 
@@ -190,8 +190,8 @@ class AscendCBackend:
         import torch_npu  # noqa: F401 (registers the device)
 
     def screened(self, source: str) -> tuple[str, list[str]]:
-        parts, problems = read_parts(source)
-        return parts.get("model_src", ""), problems or check(source)
+        parts, _, problems = read(source)
+        return parts.get("model_src", ""), problems
 
     def build(self, source: str, workdir: Path, spec: BuildSpec) -> type:
         project = plan(source, workdir)
@@ -221,12 +221,9 @@ def plan(source: str, workdir: Path) -> Project:
     Raises:
         BuildError: the texts do not agree, with every sentence of `check`.
     """
-    problems = check(source)
-    if problems:
+    parts, operator, problems = read(source)
+    if operator is None or problems:
         raise BuildError("\n".join(problems))
-    parts, _ = read_parts(source)
-    operator, _ = read_operator(parts["project_json_src"])
-    assert operator is not None  # checked
     soc = os.environ.get("KERNELMILL_ASCEND_SOC", SOC)
     return Project(Path(workdir) / "ascend", operator, parts, soc)
 

@@ -16,6 +16,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from kernelmill.backends.c_text import unbalanced, without_comments
+
 PARTS = (
     "project_json_src", "host_tiling_src", "host_operator_src", "kernel_src", "python_bind_src",
     "model_src",
@@ -27,7 +29,6 @@ TYPES = {
 PARAM_TYPES = {"required", "optional", "dynamic"}
 EXTENSION = "custom_ops_lib"  # what model_src imports
 
-_COMMENT = re.compile(r'//[^\n]*|/\*.*?\*/|("(?:\\.|[^"\\\n])*"|\'(?:\\.|[^\'\\\n])*\')', re.DOTALL)
 _KERNEL = re.compile(r'extern\s+"C"\s+__global__\s+__aicore__\s+void\s+(\w+)\s*\(([^)]*)\)')
 _FIELD = re.compile(r"TILING_DATA_FIELD_DEF(?:_ARR|_STRUCT)?\s*\(([^)]*)\)")
 
@@ -105,12 +106,18 @@ def _literal(node: ast.expr) -> str | None:
 def check(source: str) -> list[str]:
     """What is wrong with a candidate, a sentence each, led by the text it is in; empty where
     nothing is."""
+    return read(source)[2]
+
+
+def read(source: str) -> tuple[dict[str, str], Operator | None, list[str]]:
+    """The texts of a candidate, the operator they declare, and what is wrong with them. Without
+    problems there is an operator."""
     parts, problems = read_parts(source)
     if problems:
-        return problems
+        return parts, None, problems
     operator, problems = read_operator(parts["project_json_src"])
     if operator is None:
-        return problems
+        return parts, None, problems
     host = {name: without_comments(parts[name]) for name in PARTS[1:5]}
     fields, more = _check_tiling(operator, host["host_tiling_src"])
     problems += more
@@ -120,8 +127,8 @@ def check(source: str) -> list[str]:
     problems += more
     problems += _check_model(functions, parts["model_src"])
     for name, text in host.items():
-        problems += [f"{name}: {what}" for what in _unbalanced(text)]
-    return problems
+        problems += [f"{name}: {what}" for what in unbalanced(text)]
+    return parts, operator, problems
 
 
 def read_operator(text: str) -> tuple[Operator | None, list[str]]:
@@ -312,16 +319,6 @@ def _check_model(functions: set[str], text: str) -> list[str]:
     return problems
 
 
-def without_comments(text: str) -> str:
-    """C++ without its comments; strings stay.
-
-    Example:
-        >>> without_comments('a(); // b();\\nc("// d");')
-        'a(); \\nc("// d");'
-    """
-    return _COMMENT.sub(lambda m: m[1] if m[1] is not None else " " * (m[0][:2] == "/*"), text)
-
-
 def _calls(text: str, name: str) -> Iterator[list[str]]:
     """Arguments of each call of a macro, split at its own commas."""
     for match in re.finditer(rf"\b{name}\s*\(", text):
@@ -335,12 +332,3 @@ def _calls(text: str, name: str) -> Iterator[list[str]]:
             if depth == 0:
                 break
         yield arguments
-
-
-def _unbalanced(text: str) -> list[str]:
-    bare = re.sub(r'"(?:\\.|[^"\\\n])*"|\'(?:\\.|[^\'\\\n])*\'', '""', text)
-    return [
-        f"{bare.count(left)} {left} but {bare.count(right)} {right}"
-        for left, right in ("()", "{}")
-        if bare.count(left) != bare.count(right)
-    ]

@@ -129,12 +129,13 @@ def _best(results: Sequence[Result]) -> dict[tuple[str, str], Result]:
     found: dict[tuple[str, str], Result] = {}
     for result in results:
         key = (result.task, result.platform)
-        if key not in found or _rank(result) > _rank(found[key]):
+        if key not in found or rank(result) > rank(found[key]):
             found[key] = result
     return found
 
 
-def _rank(result: Result) -> tuple[bool, float]:
+def rank(result: Result) -> tuple[bool, float]:
+    """Right before wrong, fast before slow."""
     return (result.correct, result.speedup or 0.0)
 
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 import functools
 from typing import Any
 
+import torch
 from torch.overrides import TorchFunctionMode
 
+from kernelmill.bench.draws import INPUTS, needed, outputs_of
 from kernelmill.tasks import Program
 
 TOLERANCE = 1e-4
@@ -32,8 +34,6 @@ class _Without(TorchFunctionMode):
     def __torch_function__(
         self, func: Any, types: Any, args: tuple = (), kwargs: dict | None = None
     ) -> Any:
-        import torch
-
         result = func(*args, **(kwargs or {}))
         name = getattr(func, "__name__", "")
         first = next((a for a in args if isinstance(a, torch.Tensor)), None)
@@ -68,44 +68,34 @@ def redundant_steps(program: Program, tolerance: float = TOLERANCE) -> tuple[str
         >>> redundant_steps(Program(Task("triu", text)))
         ('step 4, triu',)
     """
-    import torch
-
-    from kernelmill.bench.weakness import INPUTS, needed, outputs_of
-
     draws = []
     for seed in range(DRAWS):
         model = program.make_model(seed=seed)
         make = functools.partial(program.make_inputs, seed=INPUTS + seed)
         with torch.no_grad(), _Without() as mode:
-            wanted = _seeded(program, model, make(), outputs_of)
+            wanted = _seeded(program, model, make())
         draws.append((model, make, wanted))
     names = mode.names
     if len(names) > MOST_STEPS:
         return ()
     found = []
     for step, name in enumerate(names):
-        if all(_same(program, draw, step, tolerance, needed, outputs_of) for draw in draws):
+        if all(_same(program, draw, step, tolerance) for draw in draws):
             found.append(f"step {step + 1}, {name}")
     return tuple(found)
 
 
-def _seeded(program: Program, model: Any, inputs: list, outputs_of: Any) -> list:
-    import torch
-
+def _seeded(program: Program, model: Any, inputs: list) -> list[torch.Tensor]:
     torch.manual_seed(0)  # of dropout and the like
     return outputs_of(program, model, inputs)
 
 
-def _same(
-    program: Program, draw: tuple, step: int, tolerance: float, needed: Any, outputs_of: Any
-) -> bool:
-    import torch
-
+def _same(program: Program, draw: tuple, step: int, tolerance: float) -> bool:
     model, make, wanted = draw
     mode = _Without(step)
     try:
         with torch.no_grad(), mode:
-            found = _seeded(program, model, make(), outputs_of)
+            found = _seeded(program, model, make())
     except (RuntimeError, ValueError, TypeError, IndexError):
         return False  # what follows needs this step
     if not mode.dropped or len(found) != len(wanted):

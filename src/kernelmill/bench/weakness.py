@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from kernelmill.bench.draws import INPUTS, PIECE, needed, outputs_of
 from kernelmill.bench.filters import upstream_flags
 from kernelmill.bench.redundancy import redundant_steps
 from kernelmill.tasks import Program, Task, TaskError
@@ -19,9 +20,6 @@ RELATIVE = 1e-4  # a change below that, over the output's largest magnitude, is 
 SEEDS = 5
 MAX_BYTES = 512 << 20
 SMALLEST = 4  # below, a batch is no batch
-# Seeds of inputs begin here: from the seed of the weights they would be the same numbers.
-INPUTS = 1000
-PIECE = 1 << 24  # values compared at once
 
 
 @dataclass(frozen=True)
@@ -94,30 +92,6 @@ def fit(
             )
         value = max(value // 2, SMALLEST)
         program = program.with_overrides({name: value})
-
-
-def needed(answer: Any, output: Any) -> float:
-    """The absolute and relative tolerance at which an answer passes for an output as by
-    ``torch.allclose``: the largest |answer - output| / (1 + |output|).
-
-    Infinite for another shape or dtype, for NaN against a number, and for unequal integers.
-    """
-    import torch
-
-    if not isinstance(answer, torch.Tensor) or answer.shape != output.shape:
-        return math.inf
-    if answer.dtype != output.dtype:
-        return math.inf
-    if not output.is_floating_point():
-        return 0.0 if torch.equal(answer, output) else math.inf
-    most = 0.0
-    for a, b in zip(answer.flatten().split(PIECE), output.flatten().split(PIECE), strict=True):
-        same = (a == b) | (a.isnan() & b.isnan())
-        if bool(same.all()):
-            continue
-        far = (a.double() - b.double()).abs() / (1 + b.double().abs())
-        most = max(most, torch.where(same, 0.0, far.nan_to_num(math.inf)).max().item())
-    return most
 
 
 def review(
@@ -218,15 +192,6 @@ def _degenerate(
 def _overhead(program: Program) -> float | None:
     cost = program.estimate()
     return None if cost is None or not cost.bytes else max(1.0, cost.traffic / cost.bytes)
-
-
-def outputs_of(program: Program, model: Any, inputs: list) -> list[torch.Tensor]:
-    """Every tensor of a model's answer, copied."""
-    import torch
-    from torch.utils._pytree import tree_leaves
-
-    found = tree_leaves(program.run(model, inputs))
-    return [x.detach().clone() for x in found if isinstance(x, torch.Tensor)]
 
 
 def _needed(

@@ -10,6 +10,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from kernelmill.search.records import plain
+
 
 def console() -> Console:
     made = Console(highlight=False, soft_wrap=True)
@@ -19,19 +21,9 @@ def console() -> Console:
 
 
 def print_json(value: Any) -> None:
-    """JSON with infinities and NaN as strings, which every reader takes."""
-    json.dump(_plain(value), sys.stdout, indent=2, default=str)
+    """JSON on standard output."""
+    json.dump(plain(value), sys.stdout, indent=2, default=str)
     sys.stdout.write("\n")
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, float) and (value != value or value in (float("inf"), float("-inf"))):
-        return str(value)
-    if isinstance(value, dict):
-        return {str(key): _plain(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_plain(item) for item in value]
-    return value
 
 
 def milliseconds(value: float | None) -> str:

@@ -144,29 +144,27 @@ class KVMergerLayer(DynamicLayer):
         keys, values = self.keys, self.values
         new = query.shape[2]
         first = not self.merged and self.slots == new
-        if first and mask is not None:
+        padded = first and mask is not None
+        if padded:
             self._leave_out_padding(mask)
         scale = query.shape[3] ** -0.5 if scaling is None else scaling
-        padded = first and mask is not None
-        if self.merged or not first:
-            bias = self._bias(query)
+        bias = None if first and not padded else self._bias(query)
+        if not first:
             groups = query.shape[1] // keys.shape[1]
             output = torch.nn.functional.scaled_dot_product_attention(
                 query, keys.repeat_interleave(groups, 1), values.repeat_interleave(groups, 1),
                 attn_mask=bias.repeat_interleave(groups, 1), dropout_p=dropout, scale=scale,
             ).transpose(1, 2).contiguous()  # fmt: skip
         else:
-            bias = None
             output, _ = sdpa_attention_forward(
                 module, query, keys, values, mask, dropout=dropout, scaling=scaling, **kwargs
             )
         window = self.config.score_window
         seen_by = query if window is None else query[:, :, -window:]
         with torch.no_grad():
-            if first and not padded:
+            if bias is None:
                 sums = attention_column_sums(seen_by, keys, scale=scale)
             else:
-                bias = self._bias(query) if bias is None else bias
                 sums = _column_sums(seen_by, keys, bias[:, :, -seen_by.shape[2] :], scale)
             self.scores = self.scores + sums.float()
             self.waiting = False

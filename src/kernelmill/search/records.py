@@ -21,6 +21,17 @@ def digest(value: Any) -> str:
     return hashlib.sha256(canonical(value).encode()).hexdigest()
 
 
+def plain(value: Any) -> Any:
+    """A value for JSON, with infinities and NaN as strings, which every reader takes."""
+    if isinstance(value, float) and (value != value or value in (float("inf"), float("-inf"))):
+        return str(value)
+    if isinstance(value, dict):
+        return {str(key): plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [plain(item) for item in value]
+    return value
+
+
 def new_run_id(name: str) -> str:
     """Like ``gelu-chain-3fa2c1``: the task's name and something that no other run has."""
     slug = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")[:40] or "run"

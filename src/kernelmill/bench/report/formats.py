@@ -11,6 +11,7 @@ from typing import Any
 from xml.etree import ElementTree
 
 from kernelmill.bench.report.tables import Line, Table
+from kernelmill.search.records import plain
 
 _NO_XML = re.compile(r"[^\t\n\r\x20-\uD7FF\uE000-\uFFFD\U00010000-\U0010FFFF]")
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
@@ -90,18 +91,7 @@ def to_json(lines: Sequence[Line], tables: Sequence[Table]) -> str:
             for table in tables
         },
     }  # fmt: skip
-    return json.dumps(_finite(found), indent=1, allow_nan=False) + "\n"
-
-
-def _finite(value: Any) -> Any:
-    """NaN and infinities as strings: strict readers refuse the bare words."""
-    if isinstance(value, float) and not -1.7e308 < value < 1.7e308:
-        return str(value)
-    if isinstance(value, dict):
-        return {key: _finite(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_finite(item) for item in value]
-    return value
+    return json.dumps(plain(found), indent=1, allow_nan=False) + "\n"
 
 
 def to_junit(lines: Sequence[Line]) -> str:

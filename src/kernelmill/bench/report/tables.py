@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+from kernelmill.bench.compare import rank
 from kernelmill.bench.metrics import Score
 from kernelmill.bench.result import Result
 from kernelmill.bench.store import BenchRun
@@ -176,7 +177,7 @@ def tasks(lines: Sequence[Line]) -> Table:
             by_task[result.task].append(result)
         for name, samples in by_task.items():
             right = [r for r in samples if r.correct]
-            best = max(right or samples, key=lambda r: (r.correct, r.speedup or 0.0), default=None)
+            best = max(samples, key=rank, default=None)
             reason = f"{best.code}: {best.message}".strip(": ") if best and not right else ""
             low, high = (best.interval or (None, None)) if best else (None, None)
             rows.append((

@@ -12,9 +12,6 @@ from kernelmill.bench.report.plots import HUES, category_plot, speed_plot, stand
 from kernelmill.bench.report.tables import Line, Table, tables
 from kernelmill.search.page import page
 
-# What a report consists of, besides a CSV file for each table.
-FILES = ("report.html", "report.md", "report.json", "junit.xml", "speed.svg", "categories.svg")
-
 
 def write(lines: Sequence[Line], folder: str | Path) -> list[Path]:
     """Write every format of a report; the paths, the HTML page first.

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from kernelmill.backends.c_text import unbalanced
 from kernelmill.bench.verifiers.base import Review
 from kernelmill.bench.verifiers.text import Text, block_after, called, method
 
@@ -151,12 +152,8 @@ def called_dynamic(node: ast.AST) -> bool:
 
 def brackets_close(text: Text) -> Iterator[Finding]:
     for native in text.natives:
-        bare = re.sub(r'"(?:\\.|[^"\\\n])*"|\'(?:\\.|[^\'\\\n])*\'', "", native.text)
-        for left, right in ("()", "{}", "[]"):
-            if bare.count(left) != bare.count(right):
-                yield Finding(
-                    native.line, f"{bare.count(left)} {left} but {bare.count(right)} {right}"
-                )
+        for told in unbalanced(native.text, ("()", "{}", "[]")):
+            yield Finding(native.line, told)
 
 
 _C_FUNCTION = re.compile(r'extern\s+"C"\s+[\w:*&<> ]*?[*& ](\w+)\s*\(([^)]*)\)\s*\{')

@@ -8,8 +8,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
+from kernelmill.backends.c_text import without_comments
+
 _IS_C = re.compile(r'#\s*include\b|extern\s+"C"|__global__|\bkernel\s+void\b')
-_COMMENT = re.compile(r"//[^\n]*|/\*.*?\*/", re.DOTALL)
 
 
 @dataclass(frozen=True)
@@ -58,12 +59,12 @@ class Text:
     def natives(self) -> list[Native]:
         """Strings that hold native code, or the whole text."""
         if not self.is_python:
-            return [Native(_blank(self.source), 1)]
+            return [Native(without_comments(self.source), 1)]
         found = []
         for node in ast.walk(self.tree) if self.tree else ():
             if isinstance(node, ast.Constant) and isinstance(node.value, str):
                 if _IS_C.search(node.value):
-                    found.append(Native(_blank(node.value), node.lineno))
+                    found.append(Native(without_comments(node.value), node.lineno))
         return found
 
     def calls(self, *names: str) -> Iterator[ast.Call]:
@@ -101,8 +102,3 @@ def block_after(text: str, start: int) -> str:
         if c == ";" and depth == 0 and round_ == 0:
             return text[start : i + 1]
     return text[start:]
-
-
-def _blank(text: str) -> str:
-    """Comments as spaces, lines kept."""
-    return _COMMENT.sub(lambda m: re.sub(r"[^\n]", " ", m[0]), text)

@@ -20,6 +20,10 @@ Repaired = Annotated[
     bool, typer.Option("--repaired", help="The repaired form of weak tasks, where there is one.")
 ]
 
+OnlyTask = Annotated[list[str] | None, typer.Option("--task", help="Only this task; repeatable.")]
+OfAll = Annotated[
+    str | None, typer.Option(help="Of all candidates; default: from suffix and text.")
+]
 BaseUrl = Annotated[
     str | None, typer.Option(help="Any OpenAI-compatible server, up to /v1; default: OpenAI.")
 ]
@@ -93,9 +97,7 @@ def generate(
     suite: Suite = "multikernelbench",
     size: Size = "small",
     category: Category = None,
-    task: Annotated[
-        list[str] | None, typer.Option("--task", help="Only this task; repeatable.")
-    ] = None,
+    task: OnlyTask = None,
     repaired: Repaired = False,
     samples: Annotated[int, typer.Option("--samples", "-n", min=1, help="Answers per task.")] = 1,
     temperature: Annotated[float | None, typer.Option(help="Default: the server's.")] = None,
@@ -169,9 +171,7 @@ def run(
     size: Size = "small",
     category: Category = None,
     repaired: Repaired = False,
-    backend: Annotated[
-        str | None, typer.Option(help="Of all candidates; default: from suffix and text.")
-    ] = None,
+    backend: OfAll = None,
     store: Store = None,
     resume: Annotated[
         str | None, typer.Option(metavar="RUN", help="Go on with a run: its id or label.")
@@ -218,9 +218,7 @@ def screen(
     size: Size = "small",
     category: Category = None,
     repaired: Repaired = False,
-    backend: Annotated[
-        str | None, typer.Option(help="Of all candidates; default: from suffix and text.")
-    ] = None,
+    backend: OfAll = None,
     threshold: Annotated[
         float, typer.Option(min=0, max=1, help="0.5 holds back sure faults, 0.7 suspicions, too.")
     ] = 0.5,
@@ -361,9 +359,7 @@ def filters(
     suite: Suite = "multikernelbench",
     size: Size = "small",
     category: Category = None,
-    task: Annotated[
-        list[str] | None, typer.Option("--task", help="Only this task; repeatable.")
-    ] = None,
+    task: OnlyTask = None,
     repaired: Repaired = False,
     seeds: Annotated[int, typer.Option(min=2, help="Draws of inputs and weights.")] = 5,
     mib: Annotated[int, typer.Option(min=1, help="Memory; batches are made smaller.")] = 512,
