@@ -120,3 +120,30 @@ def get_inputs():
     x, weight = case["inputs"][0], case["state"]["weight"]
     assert float(weight.std()) > 0.1
     assert abs(float(torch.corrcoef(torch.stack([x, weight]))[0, 1])) < 0.2
+
+
+def test_a_stored_variance_gets_a_case_of_small_ones_with_inputs_of_usual_size():
+    from kernelmill.evaluate.oracle import Oracle
+    from kernelmill.evaluate.session import task_message
+    from kernelmill.tasks import Task
+
+    text = """
+import torch
+class Model(torch.nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.bn = torch.nn.BatchNorm1d(8)
+    def forward(self, x):
+        return torch.relu(self.bn(x))
+def get_inputs():
+    return [torch.randn(64, 8)]
+def get_init_inputs():
+    return []
+"""
+    oracle = Oracle({"threads": 1, "memory_bytes": 1 << 30})
+    oracle.open(task_message(Task("t", text)), 5)
+    (plan,) = (c for c in oracle.plan(2, 0)["cases"] if c[0] == "small variances")
+    name, group, overrides, variant, state, _ = plan
+    case = oracle.case(name, group, overrides, variant, state, 7, 7, False)
+    assert float(case["state"]["bn.running_var"].max()) < 1e-3
+    assert float(case["inputs"][0].std()) > 0.5

@@ -21,6 +21,7 @@ FLOORS = {
     torch.float64: 1e-12, torch.float32: 2e-5, torch.float16: 2.0**-11, torch.bfloat16: 2.0**-8,
     torch.complex64: 2e-5, torch.complex128: 1e-12,
 }  # fmt: skip
+SMALL_VARIANCES = "small variances"
 SMALL_CASE = 1 << 20
 BIG_CASE = 32 << 20
 HUGE_CASE = 512 << 20
@@ -90,6 +91,7 @@ class Oracle:
         weights = sum(t.numel() * t.element_size() for t in state.values())
         self.case_bytes = size + weights
         self.integer_outputs = any(not _is_float(t) for t in found)
+        self.has_variances = any(variants.is_variance(k, v) for k, v in state.items())
         modal = (torch.nn.modules.batchnorm._NormBase, torch.nn.modules.dropout._DropoutNd)
         self.has_modes = any(isinstance(m, modal) for m in model.modules())
         if self.case_bytes < SMALL_CASE:
@@ -133,6 +135,9 @@ class Oracle:
                 state = "random" if small or i % 3 or name == "times 1e-3" else "initial"
                 cases.append([name, 0, {}, name, state, 100 + (0 if small else i)])
             cases.append(["eval mode", 0, {}, None, "random", 150])
+            if self.has_variances:
+                # not left to tiny inputs alone: a relu behind the normalisation may be all zero
+                cases.append([SMALL_VARIANCES, 0, {}, None, "random", 160])
             if 1 < many <= 6 and self.case_bytes <= BIG_CASE:
                 for i, value in enumerate(inputs):
                     if isinstance(value, torch.Tensor):
@@ -187,7 +192,7 @@ class Oracle:
         initial = {k: v.detach().clone() for k, v in model.state_dict().items()}
         if state == "random":
             generator = _another_stream(seed)
-            variance = 1e-4 if variant == "times 1e-3" else 1.0
+            variance = 1e-4 if name in ("times 1e-3", SMALL_VARIANCES) else 1.0
             model.load_state_dict(variants.randomise_state(initial, generator, variance))
         weights = {k: v.detach().clone() for k, v in model.state_dict().items()}
         if not training:

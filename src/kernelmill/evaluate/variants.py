@@ -249,6 +249,13 @@ TIES = ("constant", "sparse", "denormal")
 ADVISORY = ("denormal", "nonfinite")
 
 
+def is_variance(name: str, value: Any) -> bool:
+    """Is this entry of a state_dict a stored variance?"""
+    if not isinstance(value, torch.Tensor) or not value.is_floating_point():
+        return False
+    return "var" in name.rsplit(".", 1)[-1] and bool((value >= 0).all())
+
+
 def randomise_state(
     state: dict[str, Any], generator: torch.Generator, variance: float = 1.0
 ) -> dict[str, Any]:
@@ -265,7 +272,7 @@ def randomise_state(
         spread = float(data.std()) if data.numel() > 1 else 0.0
         if not spread > 1e-12:
             spread = 0.0
-        if "var" in name.rsplit(".", 1)[-1] and bool((data >= 0).all()):
+        if is_variance(name, data):
             new = (data + 0.1) * torch.exp(0.3 * noise) * variance
         elif spread == 0.0:
             fan_in = data[0].numel() if data.dim() >= 2 else 1

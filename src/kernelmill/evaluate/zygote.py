@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import gc
 import importlib
+import importlib.util
 import json
 import os
 import signal
@@ -28,6 +29,9 @@ def _preload() -> None:
         importlib.import_module(name)
     # what the compiler would rebind at its first use, so that it does not look like tampering
     sys.modules["torch._dynamo"].mutation_guard.install_generation_tagging_init()
+    # the compiler shows progress with tqdm where it is installed, which starts a thread
+    if importlib.util.find_spec("tqdm"):
+        importlib.import_module("tqdm").tqdm.monitor_interval = 0
 
 
 def _fork_worker(request: dict, fds: list[int], control: socket.socket) -> None:
