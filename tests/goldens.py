@@ -21,3 +21,13 @@ def load(system: str, name: str) -> dict[str, Tensor]:
     from safetensors.torch import load_file
 
     return load_file(FOLDER / system / f"{name}.safetensors")
+
+
+def config(system: str, name: str) -> dict:
+    """The parameters of a golden file, where it holds some."""
+    import json
+
+    from safetensors import safe_open
+
+    with safe_open(FOLDER / system / f"{name}.safetensors", "pt") as file:
+        return json.loads((file.metadata() or {}).get("config", "{}"))

@@ -127,13 +127,19 @@ class Operator:
     def arg_names(self) -> tuple[str, ...]:
         return tuple(part.split()[-1] for part in self.args.split(","))
 
-    def choose(self, *args: Any) -> tuple[str, str]:
-        """Which backend takes these arguments, and why: ``(name, reason)``."""
+    def choose(self, *args: Any, backend: str | None = None) -> tuple[str, str]:
+        """Which backend takes these arguments, and why: ``(name, reason)``.
+
+        ``backend``: the one that is asked for; else what `use_backend` says, else by device.
+        """
         device = args[0].device.type
-        if _forced is not None:
-            wanted = _forced
+        asked = _forced if backend is None else backend
+        if asked is not None:
+            wanted = asked
             if wanted == "reference":
                 return wanted, "forced"
+            if not {"cpu": _HAS_NATIVE, "triton": _HAS_TRITON}.get(wanted, True):
+                return "reference", f"{wanted} kernels are not installed here"
         elif device == "cpu" and _HAS_NATIVE:
             wanted = "cpu"
         elif device == "cuda" and _HAS_TRITON:
@@ -147,9 +153,16 @@ class Operator:
             return "reference", refusal
         return wanted, "fits"
 
-    def __call__(self, *args: Any) -> Any:
-        """Run on the kernels' arguments; the public results."""
-        backend, _ = self.choose(*args)
+    def __call__(self, *args: Any, backend: str | None = None) -> Any:
+        """Run on the kernels' arguments; the public results.
+
+        Raises:
+            NotImplementedError: ``backend`` is given and cannot take them.
+        """
+        asked = backend
+        backend, reason = self.choose(*args, backend=asked)
+        if asked is not None and backend != asked:
+            raise NotImplementedError(f"backend: {asked!r} cannot take these: {reason}")
         if backend == "reference":
             return self.plain(*args)
         results = getattr(torch.ops.kernelmill, self.name).default(*args, backend)

@@ -1,0 +1,146 @@
+"""Neighborhood attention on CPUs: `csrc/neighborhood.cpp` through ctypes."""
+
+from __future__ import annotations
+
+import ctypes
+
+import torch
+from torch import Tensor
+
+from kernelmill.ops.native import native
+from kernelmill.ops.neighborhood.windows import _bounds
+
+_DTYPES = {torch.float32: 0, torch.bfloat16: 1, torch.float16: 2, torch.float64: 3}
+_P, _I, _D = ctypes.c_void_p, ctypes.c_int, ctypes.c_double
+_SHARED = (_P, _P, _P, _P, _P, _P, _P, _P, _P, _D, _I)
+_FORWARD = (*_SHARED, _P, _P, _I)
+_BACKWARD = (*_SHARED, _P, _P, _P, _P, _P, _I)
+_PLAN = (_P, _P, _I, _P, _P)
+
+
+def fits(query, key, value, extra_key, extra_value, rpb, *window) -> str | None:
+    if query.device.type != "cpu":
+        return f"query is on {query.device}"
+    if query.dtype not in _DTYPES:
+        return f"no CPU kernel for {query.dtype}"
+    return None
+
+
+def _longs(*values: int) -> ctypes.Array:
+    return (ctypes.c_int64 * len(values))(*values)
+
+
+def _pointer(x: Tensor | None) -> int | None:
+    return None if x is None else x.data_ptr()
+
+
+def _channels_last(x: Tensor | None) -> Tensor | None:
+    """x with contiguous channels, copied only where they are not."""
+    if x is None or x.stride(-1) == 1 or x.shape[-1] == 1:
+        return x
+    return x.contiguous()
+
+
+def _real(query: Tensor) -> torch.dtype:
+    return torch.float64 if query.dtype == torch.float64 else torch.float32
+
+
+class _Call:
+    """The arguments that forward and backward share; keeps what the pointers point to."""
+
+    def __init__(
+        self, query, key, value, extra_key, extra_value, rpb, kernel_size, stride, dilation,
+        is_causal, scale,
+    ):  # fmt: skip
+        self.tensors = [_channels_last(x) for x in (query, key, value, extra_key, extra_value)]
+        query, key, value, extra_key, extra_value = self.tensors
+        self.rpb = None if rpb is None else rpb.to(_real(query)).contiguous()
+        batch, *grid, heads, width = query.shape
+        count = 0 if extra_key is None else extra_key.shape[1]
+        self.sizes = _longs(
+            batch, *grid, heads, key.shape[-2], width, value.shape[-1], count, *dilation,
+            *kernel_size,
+        )  # fmt: skip
+        none = (0, 0, 0)
+        self.strides = _longs(
+            *(s for x in (query, key, value) for s in x.stride()[:5]),
+            *(none if extra_key is None else extra_key.stride()[:3]),
+            *(none if extra_value is None else extra_value.stride()[:3]),
+        )
+        windows = zip(grid, kernel_size, stride, dilation, is_causal, strict=True)
+        self.bounds = torch.cat([_bounds(*axis).flatten() for axis in windows])
+        self.scale, self.dtype = scale, _DTYPES[query.dtype]
+
+    def arguments(self) -> tuple:
+        return (
+            *map(_pointer, self.tensors), _pointer(self.rpb), self.sizes, self.strides,
+            self.bounds.data_ptr(), self.scale, self.dtype,
+        )  # fmt: skip
+
+    def plan(self) -> tuple[list[int], float]:
+        """Tile on each axis and slabs; the share of useful products."""
+        plan, useful = _longs(0, 0, 0, 0), ctypes.c_double()
+        native().function("na_plan", _PLAN)(
+            self.sizes, self.bounds.data_ptr(), self.dtype, plan, ctypes.byref(useful)
+        )
+        return list(plan), useful.value
+
+
+def _run(name: str, argtypes: tuple, *args) -> None:
+    if native().function(name, argtypes)(*args, torch.get_num_threads()):
+        raise MemoryError(f"{name}: no memory for its scratch")
+
+
+def tiling(args: tuple) -> tuple[tuple[int, ...], float]:
+    """Queries of a tile on each axis, and the share of its products that lie in windows."""
+    plan, useful = _Call(*args).plan()
+    return tuple(plan[:3]), useful
+
+
+def forward(*args):
+    query, value = args[0], args[2]
+    shape = query.shape[:-1]
+    out = query.new_empty(*shape, value.shape[-1])
+    lse = query.new_empty(shape, dtype=_real(query))
+    if out.numel():
+        call = _Call(*args)
+        _run("na_forward", _FORWARD, *call.arguments(), out.data_ptr(), lse.data_ptr())
+    return out, lse
+
+
+def backward(needs, grads, args, results):
+    query, key, value, extra_key, extra_value, rpb = args[:6]
+    out, lse = results
+    grad_out, grad_lse = (g.contiguous() for g in grads)
+    real = _real(query)
+    pairs = needs[1] or needs[2], needs[3] or needs[4]  # keys and values go together
+
+    def zeros(x: Tensor) -> Tensor:
+        return torch.zeros(x.shape, dtype=real)
+
+    grad_query = torch.empty(query.shape, dtype=query.dtype) if needs[0] else None
+    grad_key, grad_value = map(zeros, (key, value)) if pairs[0] else (None, None)
+    grad_extra = map(zeros, (extra_key, extra_value)) if pairs[1] else (None, None)
+    grad_extra_key, grad_extra_value = grad_extra
+    grad_rpb = None
+    if out.numel():
+        call = _Call(*args)
+        if needs[5]:
+            slabs = call.plan()[0][3]
+            groups = args[8][0] * args[8][1] * args[8][2]
+            grad_rpb = torch.zeros(query.shape[0], rpb.shape[0], groups * slabs, *rpb.shape[1:],
+                                   dtype=real)  # fmt: skip
+        found = (grad_query, grad_key, grad_value, grad_extra_key, grad_extra_value, grad_rpb)
+        pointers = (ctypes.c_void_p * 6)(*map(_pointer, found))
+        _run(
+            "na_backward", _BACKWARD, *call.arguments(), out.contiguous().data_ptr(),
+            lse.contiguous().data_ptr(), grad_out.data_ptr(), grad_lse.data_ptr(), pointers,
+        )  # fmt: skip
+        grad_rpb = None if grad_rpb is None else grad_rpb.sum((0, 2))
+    elif needs[5]:
+        grad_rpb = torch.zeros_like(rpb)
+    found = [grad_query, grad_key, grad_value, grad_extra_key, grad_extra_value, grad_rpb]
+    return tuple(
+        grad.to(x.dtype) if need else None
+        for need, grad, x in zip(needs, found, args[:6], strict=True)
+    )
