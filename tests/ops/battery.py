@@ -50,6 +50,20 @@ def threads(count: int):
         torch.set_num_threads(before)
 
 
+def peak_kilobytes(run) -> int:
+    """How far the process' memory rises over what it has now while ``run()`` lasts (Linux)."""
+
+    def status(name: str) -> int:
+        with open("/proc/self/status") as file:
+            return next(int(line.split()[1]) for line in file if line.startswith(name))
+
+    with open("/proc/self/clear_refs", "w") as file:
+        file.write("5")  # the peak starts anew
+    before = status("VmRSS")
+    run()
+    return status("VmHWM") - before
+
+
 def backends(op: Operator) -> list[str]:
     """Backends that run on this machine's CPU: "cpu:<instruction set>" for compiled kernels."""
     found = ["reference"]

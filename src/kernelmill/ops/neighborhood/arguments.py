@@ -160,7 +160,8 @@ def check_rpb(rpb: Tensor | None, window: Window, query: Tensor) -> None:
 def check_scale(scale: float | None, query: Tensor) -> float:
     if scale is None:
         return query.shape[-1] ** -0.5
-    if isinstance(scale, bool) or not isinstance(scale, (int, float)) or not math.isfinite(scale):
+    number = isinstance(scale, (int, float, torch.SymFloat)) and not isinstance(scale, bool)
+    if not number or not -math.inf < scale < math.inf:  # isfinite breaks the graph of a compiler
         raise ValueError(f"scale: got {scale!r}, wanted a finite number or None")
     return float(scale)
 
