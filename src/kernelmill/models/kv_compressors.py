@@ -109,7 +109,7 @@ COMPRESSORS: dict[str, Callable[..., KVMerged]] = {
 def attend(queries: Tensor, keys: Tensor, values: Tensor, cache: KVMerged, scale=None) -> Tensor:
     """Attention of new tokens over a compressed prefix and, causally, over themselves.
 
-    Logits of a slot get log(count). ``queries``: (B, H G, Q, d); ``keys``, ``values``: (B, H, Q, d).
+    A slot's logits get log(count). ``queries``: (B, H G, Q, d); ``keys``, ``values``: (B, H, Q, d).
     """
     new, groups = queries.shape[2], queries.shape[1] // keys.shape[1]
     bias = cache.counts.to(queries.dtype).log().unsqueeze(2).expand(-1, -1, new, -1)

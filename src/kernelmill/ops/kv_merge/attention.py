@@ -38,8 +38,9 @@ def merged_attention(
 
 
 def log_counts(counts: Tensor, dtype: torch.dtype, by_count: bool = True) -> Tensor:
-    """What a slot's logits get: log(count), or 0 if not ``by_count``; nothing sees an empty slot."""
-    bias = counts.float().log() if by_count else torch.zeros_like(counts, dtype=torch.float32)
+    """What a slot's logits get: log(count), or 0 if not ``by_count``; -inf for an empty slot."""
+    sums = torch.float64 if dtype == torch.float64 else torch.float32
+    bias = counts.to(sums).log() if by_count else torch.zeros_like(counts, dtype=sums)
     return bias.masked_fill(counts == 0, -math.inf).to(dtype)
 
 

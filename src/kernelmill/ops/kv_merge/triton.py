@@ -10,12 +10,16 @@ _LOG2E = 1.4426950408889634
 _kernels = None
 
 
-def fits(*args) -> str | None:
+def _interpreted() -> bool:
     from kernelmill.ops.registry import interpreting
 
+    return interpreting()
+
+
+def fits(*args) -> str | None:
     tensors = [x for x in args if isinstance(x, Tensor)]
     for x in tensors:
-        if x.device.type != "cuda" and not interpreting():
+        if x.device.type != "cuda" and not _interpreted():
             return f"a tensor is on {x.device}"
         if x.dtype not in _DTYPES:
             return f"no Triton kernel for {x.dtype}"
@@ -70,7 +74,8 @@ def column_sums(
     rest = (
         scale, count, total, width, heads, all_heads // heads, *queries.stride(), *keys.stride()
     )  # fmt: skip
-    options = {"CAUSAL": causal, "BLOCK_D": _tile(width, 16, 128), **blocks}
+    options = {"CAUSAL": causal, "UPCAST": _interpreted(), "BLOCK_D": _tile(width, 16, 128)}
+    options |= blocks
     grid = (batch * all_heads * -(-count // blocks["BLOCK_N"]),)
     if lse.numel():
         _load().row_lse[grid](queries, keys, lse, *rest, **options)
@@ -139,8 +144,8 @@ def decode(
     _load().decode[(batch * heads * splits,)](
         queries.contiguous(), keys, values, counts.to(torch.int32).contiguous(), parts, lse,
         scale * _LOG2E, rows, slots, length, width, value_width, heads, splits, *keys.stride(),
-        *values.stride(), BY_COUNT=by_count, BLOCK_N=_tile(rows, 16, 64), BLOCK_M=block_m,
-        BLOCK_D=_tile(width, 16, 128), BLOCK_V=_tile(value_width, 16, 256),
+        *values.stride(), BY_COUNT=by_count, UPCAST=_interpreted(), BLOCK_N=_tile(rows, 16, 64),
+        BLOCK_M=block_m, BLOCK_D=_tile(width, 16, 128), BLOCK_V=_tile(value_width, 16, 256),
     )  # fmt: skip
     share = torch.softmax(lse * (1 / _LOG2E), 2)
     out = (parts * share).sum(2)

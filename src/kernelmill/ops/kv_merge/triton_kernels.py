@@ -40,9 +40,9 @@ def cosine(
 @triton.jit
 def _logits(
     q, k, n, m, in_n, in_m, width, query_t, query_d, key_t, key_d,
-    BLOCK_N: tl.constexpr, BLOCK_M: tl.constexpr, BLOCK_D: tl.constexpr,
+    UPCAST: tl.constexpr, BLOCK_N: tl.constexpr, BLOCK_M: tl.constexpr, BLOCK_D: tl.constexpr,
 ):  # fmt: skip
-    """q k^T of queries n and keys m."""
+    """q k^T of queries n and keys m. UPCAST: Triton's interpreter multiplies no bfloat16."""
     s = tl.zeros((BLOCK_N, BLOCK_M), tl.float32)
     for start in range(0, width, BLOCK_D):
         d = start + tl.arange(0, BLOCK_D)
@@ -51,6 +51,8 @@ def _logits(
                     mask=in_n[:, None] & in_d[None, :], other=0.0)  # fmt: skip
         b = tl.load(k + m.to(tl.int64)[None, :] * key_t + d.to(tl.int64)[:, None] * key_d,
                     mask=in_m[None, :] & in_d[:, None], other=0.0)  # fmt: skip
+        if UPCAST:
+            a, b = a.to(tl.float32), b.to(tl.float32)
         s = tl.dot(a, b, s, input_precision="ieee")
     return s
 
@@ -59,7 +61,8 @@ def _logits(
 def row_lse(
     queries, keys, lse, scale, count, tokens, width, heads, groups,
     query_b, query_h, query_t, query_d, key_b, key_h, key_t, key_d,
-    CAUSAL: tl.constexpr, BLOCK_N: tl.constexpr, BLOCK_M: tl.constexpr, BLOCK_D: tl.constexpr,
+    CAUSAL: tl.constexpr, UPCAST: tl.constexpr, BLOCK_N: tl.constexpr, BLOCK_M: tl.constexpr,
+    BLOCK_D: tl.constexpr,
 ):  # fmt: skip
     """log2 of each query's sum of 2^(scale q k); ``scale`` has log2(e) in it."""
     blocks = tl.cdiv(count, BLOCK_N)
@@ -77,7 +80,7 @@ def row_lse(
     for first in range(0, end, BLOCK_M):
         m = first + tl.arange(0, BLOCK_M)
         s = scale * _logits(q, k, n, m, in_n, m < tokens, width, query_t, query_d, key_t, key_d,
-                            BLOCK_N, BLOCK_M, BLOCK_D)  # fmt: skip
+                            UPCAST, BLOCK_N, BLOCK_M, BLOCK_D)  # fmt: skip
         seen = (m < tokens)[None, :]
         if CAUSAL:
             seen = seen & (m[None, :] <= (tokens - count + n)[:, None])
@@ -92,7 +95,8 @@ def row_lse(
 def column_sums(
     queries, keys, lse, out, scale, count, tokens, width, heads, groups,
     query_b, query_h, query_t, query_d, key_b, key_h, key_t, key_d,
-    CAUSAL: tl.constexpr, BLOCK_N: tl.constexpr, BLOCK_M: tl.constexpr, BLOCK_D: tl.constexpr,
+    CAUSAL: tl.constexpr, UPCAST: tl.constexpr, BLOCK_N: tl.constexpr, BLOCK_M: tl.constexpr,
+    BLOCK_D: tl.constexpr,
 ):  # fmt: skip
     """A tile of keys, all queries that see it; ``lse`` as of `row_lse`."""
     blocks = tl.cdiv(tokens, BLOCK_M)
@@ -113,7 +117,7 @@ def column_sums(
             n = first + tl.arange(0, BLOCK_N)
             in_n = n < count
             s = scale * _logits(q, k, n, m, in_n, in_m, width, query_t, query_d, key_t, key_d,
-                                BLOCK_N, BLOCK_M, BLOCK_D)  # fmt: skip
+                                UPCAST, BLOCK_N, BLOCK_M, BLOCK_D)  # fmt: skip
             base = tl.load(lse + (row * groups + g) * count + n, mask=in_n, other=0.0)
             seen = in_n[:, None] & in_m[None, :]
             if CAUSAL:
@@ -164,16 +168,14 @@ def merge(
             total += tl.sum(tl.load(number + n, mask=inside, other=0), 0)
         else:
             total += tl.sum(inside.to(tl.int32), 0)
-    whole = start < end
     tl.store(out_counts + at, total)
-    tl.store(pivots + at, tl.where(whole, pivot, -1))
+    tl.store(pivots + at, tl.where(start < end, pivot, -1))
 
-    center = tl.load(k + pivot.to(tl.int64) * key_t + d64 * key_d, mask=in_d & whole, other=0.0)
-    merged_key = center
-    merged_value = tl.load(v + pivot.to(tl.int64) * value_t + e64 * value_d, mask=in_e & whole,
-                           other=0.0)  # fmt: skip
+    in_d, in_e = in_d & (d * 0 + start < end), in_e & (e * 0 + start < end)
+    merged_key = tl.load(k + pivot.to(tl.int64) * key_t + d64 * key_d, mask=in_d, other=0.0)
+    merged_value = tl.load(v + pivot.to(tl.int64) * value_t + e64 * value_d, mask=in_e, other=0.0)
     if end - start > 1:
-        center = center.to(tl.float32)
+        center = merged_key.to(tl.float32)
         spread = sigma
         if ADAPTIVE:
             spread = sigma * 0.0
@@ -223,16 +225,16 @@ def merge(
             value_sum += tl.sum(w[:, None] * y, 0)
         merged_key = key_sum.to(merged_key.dtype)
         merged_value = value_sum.to(merged_value.dtype)
-    tl.store(out_keys + at * width + d, merged_key, mask=in_d)
-    tl.store(out_values + at * value_width + e, merged_value, mask=in_e)
+    tl.store(out_keys + at * width + d, merged_key, mask=d < width)
+    tl.store(out_values + at * value_width + e, merged_value, mask=e < value_width)
 
 
 @triton.jit
 def decode(
     queries, keys, values, counts, parts, lse, scale, rows, slots, length, width, value_width,
     heads, splits, key_b, key_h, key_t, key_d, value_b, value_h, value_t, value_d,
-    BY_COUNT: tl.constexpr, BLOCK_N: tl.constexpr, BLOCK_M: tl.constexpr, BLOCK_D: tl.constexpr,
-    BLOCK_V: tl.constexpr,
+    BY_COUNT: tl.constexpr, UPCAST: tl.constexpr, BLOCK_N: tl.constexpr, BLOCK_M: tl.constexpr,
+    BLOCK_D: tl.constexpr, BLOCK_V: tl.constexpr,
 ):  # fmt: skip
     """Attention of a head's ``rows`` queries over ``length`` slots, and the log2 of its sum."""
     head = (tl.program_id(0) // splits).to(tl.int64)
@@ -250,7 +252,7 @@ def decode(
         m = first + tl.arange(0, BLOCK_M)
         in_m = (m < slots) & (m < begin + length)
         s = scale * _logits(q, k, n, m, in_n, in_m, width, width, 1, key_t, key_d,
-                            BLOCK_N, BLOCK_M, BLOCK_D)  # fmt: skip
+                            UPCAST, BLOCK_N, BLOCK_M, BLOCK_D)  # fmt: skip
         number = tl.load(counts + head * slots + m, mask=in_m, other=0)
         if BY_COUNT:
             s += tl.log2(tl.maximum(number, 1).to(tl.float32))[None, :]
@@ -262,6 +264,8 @@ def decode(
         y = tl.load(v + m.to(tl.int64)[:, None] * value_t + e.to(tl.int64)[None, :] * value_d,
                     mask=in_m[:, None] & in_e[None, :], other=0.0)  # fmt: skip
         total = total * shrink + tl.sum(p, 1)
+        if UPCAST:
+            y = y.to(tl.float32)
         out = out * shrink[:, None] + tl.dot(p.to(y.dtype), y, input_precision="ieee")
         top = new
     some = total > 0
