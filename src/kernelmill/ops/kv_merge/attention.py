@@ -28,6 +28,7 @@ def merged_attention(
         (B, H G, Q, dv).
 
     Example:
+        >>> from kernelmill.ops import kv_merge
         >>> x = torch.ones(1, 1, 4, 2)
         >>> merged = kv_merge(x, x, torch.ones(1, 1, 4), budget=1)
         >>> merged_attention(torch.ones(1, 2, 1, 2), merged).shape
@@ -50,9 +51,7 @@ def slot_attention(
 ) -> Tensor:  # fmt: skip
     """`merged_attention` on tensors; few queries on a GPU take a kernel that reads K and V once."""
     scale = queries.shape[3] ** -0.5 if scale is None else scale
-    needs_grad = torch.is_grad_enabled() and any(
-        x.requires_grad for x in (queries, keys, values)
-    )
+    needs_grad = torch.is_grad_enabled() and any(x.requires_grad for x in (queries, keys, values))
     wanted = forced() or ("triton" if queries.device.type == "cuda" else "reference")
     if wanted == "triton" and not needs_grad and triton.decodes(queries, keys, values):
         return decode(queries, keys, values, counts, scale, by_count)

@@ -105,9 +105,7 @@ def merge(
     return out_keys, out_values, out_counts, ids, pivots, lengths
 
 
-def column_sums(
-    queries: Tensor, keys: Tensor, scale: float | None, causal: bool
-) -> tuple[Tensor]:
+def column_sums(queries: Tensor, keys: Tensor, scale: float | None, causal: bool) -> tuple[Tensor]:
     """float32 (B, H, T)."""
     batch, heads, total, width = keys.shape
     queries, keys = _rows(queries), _rows(keys)

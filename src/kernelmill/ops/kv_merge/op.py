@@ -111,9 +111,7 @@ def kv_merge(
     batch, heads, total = keys.shape[:3]
     order = pivot_scores = None
     if edge_order == "random":
-        order = torch.rand(
-            batch, heads, max(total - 1, 0), generator=generator, device=keys.device
-        )
+        order = torch.rand(batch, heads, max(total - 1, 0), generator=generator, device=keys.device)
     if pivot == "random":
         pivot_scores = torch.rand(scores.shape, generator=generator, device=keys.device)
     elif pivot == "last":

@@ -59,9 +59,7 @@ def adjacent_cosine(keys: Tensor) -> tuple[Tensor]:
     return (out,)
 
 
-def column_sums(
-    queries: Tensor, keys: Tensor, scale: float | None, causal: bool
-) -> tuple[Tensor]:
+def column_sums(queries: Tensor, keys: Tensor, scale: float | None, causal: bool) -> tuple[Tensor]:
     """float32 (B, H, T): one pass for each query's log-sum, one for the sums over queries."""
     batch, heads, total, width = keys.shape
     all_heads, count = queries.shape[1:3]

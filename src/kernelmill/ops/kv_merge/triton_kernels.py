@@ -271,6 +271,8 @@ def decode(
     some = total > 0
     out = out / tl.where(some, total, 1.0)[:, None]
     at = (head * splits + split) * rows + n
-    tl.store(parts + at[:, None] * value_width + e[None, :], out, mask=in_n[:, None] & in_e[None, :])
+    tl.store(
+        parts + at[:, None] * value_width + e[None, :], out, mask=in_n[:, None] & in_e[None, :]
+    )
     tl.store(lse + at, tl.where(some, top + tl.log2(tl.where(some, total, 1.0)), float("-inf")),
              mask=in_n)  # fmt: skip
