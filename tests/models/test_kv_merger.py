@@ -8,9 +8,18 @@ import torch
 
 transformers = pytest.importorskip("transformers")
 
+import warnings  # noqa: E402
+
 from transformers import DynamicCache, LlamaConfig, LlamaForCausalLM  # noqa: E402
 
-from kernelmill.models.kv_merger import ATTENTION, KVMergerCache, KVMergerConfig  # noqa: E402
+from kernelmill.models.kv_merger import (  # noqa: E402
+    ATTENTION,
+    KVMergerCache,
+    KVMergerConfig,
+    cache_argument,
+)
+
+NAME = cache_argument(LlamaForCausalLM)
 
 
 def make(kv_heads=2, layers=3, attention=ATTENTION, seed=0):
@@ -41,7 +50,7 @@ def ids(batch=1, length=40, seed=0):
 
 def generate(model, cache, tokens, **options):
     options = {"max_new_tokens": 12, "do_sample": False} | options
-    return model.generate(tokens, past_key_values=cache, **options)
+    return model.generate(tokens, **{NAME: cache}, **options)
 
 
 @pytest.mark.parametrize("kv_heads", [1, 2, 4])
@@ -68,7 +77,7 @@ def test_generation_with_merging_runs_and_shrinks(model, beams):
 
 def logits(model, cache, *chunks):
     with torch.no_grad():
-        return [model(chunk, past_key_values=cache).logits for chunk in chunks]
+        return [model(chunk, **{NAME: cache}).logits for chunk in chunks]
 
 
 def test_positions_are_those_of_the_tokens_seen(model):
@@ -110,10 +119,9 @@ def test_left_padding_changes_nothing(model):
     padded = torch.cat([torch.zeros(1, 9, dtype=torch.long), short], 1)
     mask = (padded != 0).long()
     options = {"do_sample": False, "max_new_tokens": 8}
-    alone = model.generate(short, past_key_values=KVMergerCache(budget=14, recent=0.1, heavy=0.1),
-                           **options)  # fmt: skip
+    alone = generate(model, KVMergerCache(budget=14, recent=0.1, heavy=0.1), short, **options)
     cache = KVMergerCache(budget=15, recent=0.1, heavy=0.1)  # one slot holds the padding
-    both = model.generate(padded, attention_mask=mask, past_key_values=cache, **options)
+    both = generate(model, cache, padded, attention_mask=mask, **options)
     assert (cache.layers[0].counts[..., 0] == 0).all() and (cache.layers[0].counts == 0).sum() == 2
     assert both.shape == (1, 47) and alone.shape == (1, 38)
 
@@ -195,6 +203,12 @@ def test_other_masses_and_bfloat16(mass):
 def test_bad_options(options, told):
     with pytest.raises(ValueError, match=told):
         KVMergerConfig(**options)
+
+
+def test_nothing_deprecated_is_called(model):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", FutureWarning)
+        generate(model, KVMergerCache(ratio=0.5), ids())
 
 
 def test_unknown_options_are_named():

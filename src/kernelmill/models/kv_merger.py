@@ -4,7 +4,7 @@
 
     model.set_attn_implementation("kernelmill_kvmerge")
     cache = KVMergerCache(ratio=0.5)
-    model.generate(**inputs, past_key_values=cache)
+    model.generate(**inputs, cache=cache)  # past_key_values=cache in older transformers
 
 The attention function is needed: it scores the tokens, lets a slot count for all of its tokens, and
 merges a layer as soon as its prefill has been attended to. Needs ``pip install 'kernelmill[hf]'``.
@@ -14,6 +14,7 @@ Source: KVMerger, arXiv 2407.08454; `kernelmill.ops.kv_merge` says where we diff
 
 from __future__ import annotations
 
+import inspect
 import weakref
 from dataclasses import dataclass, fields, replace
 from typing import Any
@@ -21,7 +22,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from kernelmill.ops.kv_merge import attention_column_sums, kv_merge
+from kernelmill.ops.kv_merge import KVMerged, attention_column_sums, kv_merge
+from kernelmill.ops.kv_merge.attention import log_counts, slot_attention
 
 try:
     from transformers import AttentionInterface
@@ -35,6 +37,13 @@ except ImportError as error:  # also an older transformers
 
 ATTENTION = "kernelmill_kvmerge"
 CHUNK = 256  # queries whose probabilities are held at once
+
+
+def cache_argument(model: Any) -> str:
+    """What ``forward`` and ``generate`` of a transformers model call their cache: ``cache``, or
+    ``past_key_values`` before that was renamed."""
+    known = inspect.signature(model.forward).parameters
+    return "cache" if "cache" in known else "past_key_values"
 
 
 @dataclass(frozen=True)
@@ -123,6 +132,12 @@ class KVMergerLayer(DynamicLayer):
         self.keys._kernelmill_layer = weakref.ref(self)  # how the attention function finds it
         return self.keys, self.values
 
+    def load(self, merged: KVMerged, scores: Tensor, seen: int) -> None:
+        """Start from a merged prefix of ``seen`` tokens; ``scores`` (B, H, L) of its slots."""
+        self.lazy_initialization(merged.keys, merged.values)
+        self.keys, self.values, self.counts = merged.keys, merged.values, merged.counts
+        self.scores, self.seen, self.merged = scores, seen, True
+
     def get_seq_length(self) -> int:
         """Tokens seen, which positions go by; `slots` are fewer."""
         return self.seen
@@ -149,7 +164,11 @@ class KVMergerLayer(DynamicLayer):
             self._leave_out_padding(mask)
         scale = query.shape[3] ** -0.5 if scaling is None else scaling
         bias = None if first and not padded else self._bias(query)
-        if not first:
+        if not first and new == 1 and not dropout:
+            by_count = self.config.mass == "bias"
+            output = slot_attention(query, keys, values, self.counts, scale, by_count)
+            output = output.transpose(1, 2).contiguous()
+        elif not first:
             groups = query.shape[1] // keys.shape[1]
             output = torch.nn.functional.scaled_dot_product_attention(
                 query, keys.repeat_interleave(groups, 1), values.repeat_interleave(groups, 1),
@@ -182,9 +201,7 @@ class KVMergerLayer(DynamicLayer):
     def _bias(self, query: Tensor) -> Tensor:
         """(B, H, Q, L): log counts, and no look ahead among the new tokens."""
         new, slots = query.shape[2], self.slots
-        counts = self.counts.to(query.dtype)
-        bias = counts.log() if self.config.mass == "bias" else torch.zeros_like(counts)
-        bias = bias.masked_fill(self.counts == 0, -torch.inf).unsqueeze(2)
+        bias = log_counts(self.counts, query.dtype, self.config.mass == "bias").unsqueeze(2)
         place = torch.arange(slots, device=query.device)
         ahead = place > place[slots - new :, None]
         bias = bias.expand(-1, -1, new, -1).masked_fill(ahead, -torch.inf)
@@ -210,11 +227,7 @@ class KVMergerLayer(DynamicLayer):
             self.keys.detach(), self.values.detach(), self.scores, recent=recent, heavy=heavy,
             sigma=config.sigma, mass=config.mass, counts=self.counts, max_set=config.max_set, **how,
         )  # fmt: skip
-        ids = merged.set_ids.long()
-        width = merged.keys.shape[2]
-        scores = self.scores.new_zeros(*self.scores.shape[:2], width + 1)
-        place = torch.where(ids < 0, width, ids)
-        self.scores = scores.scatter_add(2, place, self.scores)[..., :width]
+        self.scores = slot_sums(self.scores, merged)
         self.keys, self.values, self.counts = merged.keys, merged.values, merged.counts
         self.merged = True
 
@@ -249,6 +262,15 @@ class KVMergerLayer(DynamicLayer):
     def reset(self) -> None:
         self._forget()
         super().reset()
+        self.keys = self.values = None  # transformers 5.2 keeps them, zeroed
+        self.is_initialized = False
+
+
+def slot_sums(scores: Tensor, merged: KVMerged) -> Tensor:
+    """Scores of tokens (B, H, T), summed over each slot: (B, H, L)."""
+    width, ids = merged.keys.shape[2], merged.set_ids.long()
+    sums = scores.new_zeros(*scores.shape[:2], width + 1)
+    return sums.scatter_add(2, torch.where(ids < 0, width, ids), scores)[..., :width]
 
 
 def _column_sums(query: Tensor, keys: Tensor, bias: Tensor, scale: float) -> Tensor:
@@ -293,7 +315,8 @@ class KVMergerCache(Cache):
         >>> model.set_attn_implementation("kernelmill_kvmerge")
         >>> cache = KVMergerCache(ratio=0.5)
         >>> ids = torch.arange(40).unsqueeze(0)
-        >>> out = model.generate(ids, past_key_values=cache, max_new_tokens=3, do_sample=False)
+        >>> named = {cache_argument(model): cache}  # cache=cache; once past_key_values=cache
+        >>> out = model.generate(ids, **named, max_new_tokens=3, do_sample=False)
         >>> cache.get_seq_length(), cache.layers[0].slots  # 20 of 40, and two new ones
         (42, 22)
     """

@@ -166,6 +166,8 @@ class Operator:
         if backend == "reference":
             return self.plain(*args)
         results = getattr(torch.ops.kernelmill, self.name).default(*args, backend)
+        if self.results == 1:  # then torch hands over the tensor alone
+            return results
         return results[0] if self.outputs == 1 else results[: self.outputs]
 
 
@@ -184,7 +186,7 @@ def register(op: Operator) -> Operator:
     )
     _LIBRARY.impl(op.name, lambda *a: _forward(op, a), "CompositeExplicitAutograd")
     _LIBRARY.impl(f"{op.name}_backward", lambda *a: _backward(op, a), "CompositeExplicitAutograd")
-    torch.library.register_fake(f"kernelmill::{op.name}", lambda *a: op.fake(*a[:-1]))
+    torch.library.register_fake(f"kernelmill::{op.name}", lambda *a: _one(op, op.fake(*a[:-1])))
     torch.library.register_fake(f"kernelmill::{op.name}_backward", lambda *a: _fake_backward(op, a))
     torch.library.register_autograd(
         f"kernelmill::{op.name}",
@@ -202,13 +204,17 @@ def _split(op: Operator, flat: tuple) -> tuple[tuple, tuple, tuple, list[bool], 
     return grads, flat[:n], flat[n : n + op.results], flat[-2], flat[-1]
 
 
-def _forward(op: Operator, flat: tuple) -> tuple[Tensor, ...]:
+def _forward(op: Operator, flat: tuple) -> Tensor | tuple[Tensor, ...]:
     *args, backend = flat
     if backend == "cpu" and native() is None:  # a graph exported on a machine with kernels
         public = op.plain(*args)
         public = (public,) if op.outputs == 1 else tuple(public)
-        return public + tuple(op.fake(*args)[op.outputs :])
-    return op.kernels[backend].forward(*args)
+        return _one(op, public + tuple(op.fake(*args)[op.outputs :]))
+    return _one(op, op.kernels[backend].forward(*args))
+
+
+def _one(op: Operator, results: tuple[Tensor, ...]) -> Tensor | tuple[Tensor, ...]:
+    return results[0] if op.results == 1 else results
 
 
 def _backward(op: Operator, flat: tuple) -> list[Tensor]:

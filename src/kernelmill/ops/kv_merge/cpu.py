@@ -17,15 +17,16 @@ _MERGE = (_P, _P, _P, _P, _P, _P, _P, _I, _F, _P, _P, _P, _P, _P, _P, _P, _I)
 _SUMS = (_P, _P, _P, _P, _I, _F, _I, _P, _I)
 
 
-def fits(*tensors: Tensor) -> bool:
-    """Can the kernels take these? On the CPU, one of their dtypes, at least two tokens."""
-    if native() is None:
-        return False
-    return all(
-        t.device.type == "cpu" and t.dtype in _DTYPES and t.dtype == tensors[0].dtype
-        and t.shape[2] > 1 and t.numel() > 0
-        for t in tensors
-    )  # fmt: skip
+def fits(*args) -> str | None:
+    tensors = [x for x in args if isinstance(x, Tensor)]
+    for x in tensors:
+        if x.device.type != "cpu":
+            return f"a tensor is on {x.device}"
+        if x.dtype not in _DTYPES:
+            return f"no CPU kernel for {x.dtype}"
+        if x.dtype != tensors[0].dtype:
+            return f"dtypes differ: {x.dtype} and {tensors[0].dtype}"
+    return None
 
 
 def _rows(x: Tensor) -> Tensor:
@@ -47,16 +48,18 @@ def _longs(*values: int) -> ctypes.Array:
     return (ctypes.c_int64 * len(values))(*values)
 
 
-def adjacent_cosine(keys: Tensor) -> Tensor:
+def adjacent_cosine(keys: Tensor) -> tuple[Tensor]:
     """float32 (B, H, T - 1)."""
     batch, heads, total, width = keys.shape
     keys = _rows(keys)
-    out = torch.empty(batch, heads, total - 1)
+    out = torch.empty(batch, heads, max(total - 1, 0))
+    if not out.numel():
+        return (out,)
     _call(
         "kv_cosine", _COSINE, keys.data_ptr(), _longs(batch * heads, total, width),
         _longs(_row_stride(keys), keys.stride(2)), _DTYPES[keys.dtype], out.data_ptr(),
     )  # fmt: skip
-    return out
+    return (out,)
 
 
 def choose(
@@ -102,16 +105,17 @@ def merge(
     return out_keys, out_values, out_counts, ids, pivots, lengths
 
 
-def column_sums(queries: Tensor, keys: Tensor, scale: float, causal: bool) -> Tensor:
+def column_sums(queries: Tensor, keys: Tensor, scale: float | None, causal: bool) -> tuple[Tensor]:
     """float32 (B, H, T)."""
     batch, heads, total, width = keys.shape
     queries, keys = _rows(queries), _rows(keys)
     out = torch.empty(batch, heads, total)
-    groups = queries.shape[1] // heads
-    _call(
-        "kv_column_sums", _SUMS, queries.data_ptr(), keys.data_ptr(),
-        _longs(batch * heads, groups, queries.shape[2], total, width),
-        _longs(_row_stride(queries), queries.stride(2), _row_stride(keys), keys.stride(2)),
-        _DTYPES[keys.dtype], scale, causal, out.data_ptr(),
-    )  # fmt: skip
-    return out
+    if out.numel():
+        groups = queries.shape[1] // heads
+        _call(
+            "kv_column_sums", _SUMS, queries.data_ptr(), keys.data_ptr(),
+            _longs(batch * heads, groups, queries.shape[2], total, width),
+            _longs(_row_stride(queries), queries.stride(2), _row_stride(keys), keys.stride(2)),
+            _DTYPES[keys.dtype], width**-0.5 if scale is None else scale, causal, out.data_ptr(),
+        )  # fmt: skip
+    return (out,)

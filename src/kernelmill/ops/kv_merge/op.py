@@ -1,4 +1,4 @@
-"""The public functions: argument checks, protected tokens, choice of edges, eviction."""
+"""The public function `kv_merge`: its argument checks."""
 
 from __future__ import annotations
 
@@ -8,22 +8,13 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from kernelmill.ops.kv_merge import cpu
-from kernelmill.ops.kv_merge.reference import (
-    adjacent_cosine_reference,
-    attention_column_sums_reference,
-    chosen_edges,
-    kv_merge_reference,
-    protected_tokens,
-)
-from kernelmill.ops.registry import forced
+from kernelmill.ops.kv_merge.checks import FLOATS, check_cache, check_mass
+from kernelmill.ops.kv_merge.merging import backend_for, merge_cache
 
-MASSES = ("bias", "value", "none")
 EDGE_ORDERS = ("cosine", "random")
 PIVOTS = ("attention", "last", "random")
 WEIGHTS = ("gaussian", "uniform")
 SHORTFALLS = ("evict", "error")
-_FLOATS = (torch.float32, torch.float64, torch.float16, torch.bfloat16)
 
 
 class KVMerged(NamedTuple):
@@ -43,81 +34,6 @@ class KVMerged(NamedTuple):
     set_ids: Tensor
     pivots: Tensor
     lengths: Tensor
-
-
-def adjacent_cosine(keys: Tensor) -> Tensor:
-    """Cosine similarity of neighbouring keys.
-
-    ``c_i = k_i . k_{i+1} / (|k_i| |k_{i+1}|)``, 0 beside a zero vector.
-
-    Args:
-        keys: (B, H, T, d).
-
-    Returns:
-        (B, H, T - 1), dtype of ``keys``.
-
-    Raises:
-        TypeError, ValueError: not a floating-point tensor of four dimensions.
-
-    Example:
-        >>> keys = torch.tensor([[[[1.0, 0.0], [2.0, 0.0], [0.0, 3.0]]]])
-        >>> adjacent_cosine(keys)
-        tensor([[[1., 0.]]])
-    """
-    _check_cache("keys", keys)
-    return _cosine(keys).to(keys.dtype)
-
-
-def attention_column_sums(
-    queries: Tensor,
-    keys: Tensor,
-    *,
-    scale: float | None = None,
-    causal: bool = True,
-    window: int | None = None,
-) -> Tensor:
-    """How much attention each token gets: the score by which KVMerger protects and picks pivots.
-
-    ``a_j = mean over query heads of sum_i softmax_j(scale q_i . k_j)``
-
-    Args:
-        queries: (B, H G, Q, d), those of the last Q tokens. keys: (B, H, T, d).
-        scale: default ``d ** -0.5``. causal: query i sees no key behind its own token.
-        window: only the last so many queries.
-
-    Returns:
-        (B, H, T), dtype of ``keys``.
-
-    Raises:
-        TypeError, ValueError: shapes, dtypes or values do not fit.
-
-    Source: KVMerger, arXiv 2407.08454, after H2O, arXiv 2306.14048.
-
-    Example:
-        >>> keys = torch.zeros(1, 1, 3, 2)
-        >>> attention_column_sums(torch.zeros(1, 2, 3, 2), keys)  # 1 + 1/2 + 1/3, ...
-        tensor([[[1.8333, 0.8333, 0.3333]]])
-    """
-    _check_cache("keys", keys)
-    _check_cache("queries", queries)
-    batch, heads, total, width = keys.shape
-    if queries.shape[0] != batch or queries.shape[3] != width or queries.shape[1] % max(heads, 1):
-        raise ValueError(
-            f"queries: got shape {tuple(queries.shape)} for keys {tuple(keys.shape)}; wanted "
-            f"({batch}, a multiple of {heads}, up to {total}, {width})"
-        )
-    if queries.shape[2] > total:
-        raise ValueError(f"queries: {queries.shape[2]} queries for {total} keys")
-    if window is not None:
-        if window < 1:
-            raise ValueError(f"window: got {window}, wanted at least 1 query or None")
-        queries = queries[:, :, max(0, queries.shape[2] - window) :]
-    scale = width**-0.5 if scale is None else scale
-    if _fast(keys, queries):
-        found = cpu.column_sums(queries, keys, scale, causal)
-    else:
-        found = attention_column_sums_reference(_wide(queries), _wide(keys), scale, causal)
-    return found.to(keys.dtype)
 
 
 def kv_merge(
@@ -185,132 +101,28 @@ def kv_merge(
                   [0.0000, 1.4950]]]]))
     """
     counts = _check(keys, values, scores, counts, budget, threshold, recent, heavy, sigma, max_set)
+    check_mass(mass)
     for name, value, known in (
-        ("mass", mass, MASSES), ("edge_order", edge_order, EDGE_ORDERS), ("pivot", pivot, PIVOTS),
+        ("edge_order", edge_order, EDGE_ORDERS), ("pivot", pivot, PIVOTS),
         ("weights", weights, WEIGHTS), ("shortfall", shortfall, SHORTFALLS),
     ):  # fmt: skip
         if value not in known:
             raise ValueError(f"{name}: got {value!r}, wanted one of {', '.join(known)}")
-    total = keys.shape[2]
-    fast = _fast(keys, values)
-    order = _cosine(keys) if edge_order == "cosine" else (
-        torch.rand(*keys.shape[:2], max(total - 1, 0), generator=generator, device=keys.device)
-    )  # fmt: skip
-    merges = None if budget is None else max(0, total - budget)
-    if fast and max_set is None:
-        edges, merged = cpu.choose(order, scores, recent, heavy, merges, threshold or 0.0)
-        slots = total - merged
-    else:
-        protected = protected_tokens(scores, recent, heavy)
-        eligible = ~protected[..., :-1] & ~protected[..., 1:]
-        edges = chosen_edges(order, eligible, merges, threshold, max_set)
-        slots = total - edges.sum(-1)
-    most = int(slots.max()) if slots.numel() else 0
-    evicted = None
-    if budget is not None and most > budget:
-        if shortfall == "error":
-            raise ValueError(
-                f"budget: got {budget}, but with the protected tokens only {most} slots can be "
-                "reached; lower recent or heavy, or take shortfall='evict'"
-            )
-        evicted = _evicted(edges, scores, protected_tokens(scores, recent, heavy), slots, budget)
-    by = _pivot_scores(pivot, scores, generator)
-    width = None if sigma == "adaptive" else float(sigma)
-    if fast and evicted is None:
-        return KVMerged(
-            *cpu.merge(keys, values, counts, by, edges, most, width, weights == "gaussian", mass)
-        )
-    if counts is None:
-        counts = torch.ones(keys.shape[:3], dtype=torch.long, device=keys.device)
-    found = kv_merge_reference(
-        _wide(keys), _wide(values), counts, by, edges, evicted, width, weights == "gaussian", mass
-    )
-    return KVMerged(
-        found[0].to(keys.dtype), found[1].to(values.dtype), *(x.int() for x in found[2:])
-    )
-
-
-def merged_attention(
-    queries: Tensor, merged: KVMerged, *, scale: float | None = None, mass: str = "bias"
-) -> Tensor:
-    """Attention of queries over a merged cache: every slot is visible, and counts for its tokens.
-
-    ``softmax(scale q k^T + log(count)) v``; without the logarithm for the other ``mass``.
-
-    Args:
-        queries: (B, H G, Q, d). merged: of H heads. scale: default ``d ** -0.5``.
-        mass: as in `kv_merge`.
-
-    Returns:
-        (B, H G, Q, dv).
-
-    Example:
-        >>> x = torch.ones(1, 1, 4, 2)
-        >>> merged = kv_merge(x, x, torch.ones(1, 1, 4), budget=1)
-        >>> merged_attention(torch.ones(1, 2, 1, 2), merged).shape
-        torch.Size([1, 2, 1, 2])
-    """
-    if mass not in MASSES:
-        raise ValueError(f"mass: got {mass!r}, wanted one of {', '.join(MASSES)}")
-    groups = queries.shape[1] // merged.keys.shape[1]
-    counts = merged.counts.to(queries.dtype)
-    bias = counts.log() if mass == "bias" else torch.zeros_like(counts)
-    bias = bias.masked_fill(merged.counts == 0, -math.inf).repeat_interleave(groups, 1)
-    return torch.nn.functional.scaled_dot_product_attention(
-        queries,
-        merged.keys.repeat_interleave(groups, 1),
-        merged.values.repeat_interleave(groups, 1),
-        attn_mask=bias.unsqueeze(2),
-        scale=scale,
-    )
-
-
-def _fast(*tensors: Tensor) -> bool:
-    """Are the compiled kernels to be used? They have no gradient."""
-    wanted = torch.is_grad_enabled() and any(t.requires_grad for t in tensors)
-    return not wanted and forced() != "reference" and cpu.fits(*tensors)
-
-
-def _cosine(keys: Tensor) -> Tensor:
-    return cpu.adjacent_cosine(keys) if _fast(keys) else adjacent_cosine_reference(_wide(keys))
-
-
-def _pivot_scores(pivot: str, scores: Tensor, generator: torch.Generator | None) -> Tensor:
-    if pivot == "attention":
-        return _wide(scores)
+    batch, heads, total = keys.shape[:3]
+    order = pivot_scores = None
+    if edge_order == "random":
+        order = torch.rand(batch, heads, max(total - 1, 0), generator=generator, device=keys.device)
     if pivot == "random":
-        return torch.rand(scores.shape, generator=generator, device=scores.device)
-    return torch.arange(scores.shape[-1], device=scores.device).float().expand(scores.shape)
-
-
-def _evicted(
-    edges: Tensor, scores: Tensor, protected: Tensor, slots: Tensor, budget: int
-) -> Tensor:
-    """Which slots (numbered before eviction, padded to T) go: those of lowest summed score,
-    protected ones last, the first on ties."""
-    total = scores.shape[-1]
-    ids = torch.nn.functional.pad(~edges, (1, 0), value=True).long().cumsum(-1) - 1
-    sums = torch.zeros_like(_wide(scores)).scatter_add(-1, ids, _wide(scores))
-    kept = torch.zeros(ids.shape, dtype=torch.long, device=ids.device)
-    kept = kept.scatter_reduce(-1, ids, protected.long(), "amax")
-    place = torch.arange(total, device=ids.device).expand(ids.shape)
-    kept = torch.where(place < slots.unsqueeze(-1), kept, 2)  # no slot at all: last of all
-    by_score = sums.argsort(dim=-1, stable=True)
-    order = by_score.gather(-1, kept.gather(-1, by_score).argsort(dim=-1, stable=True))
-    rank = torch.empty_like(order).scatter_(-1, order, place)
-    return rank < (slots - budget).clamp(min=0).unsqueeze(-1)
-
-
-def _wide(x: Tensor) -> Tensor:
-    return x if x.dtype == torch.float64 else x.float()
-
-
-def _check_cache(name: str, x: Tensor) -> None:
-    if not isinstance(x, Tensor) or x.dtype not in _FLOATS:
-        got = x.dtype if isinstance(x, Tensor) else type(x).__name__
-        raise TypeError(f"{name}: got {got}, wanted a float32, float64, float16 or bfloat16 tensor")
-    if x.dim() != 4:
-        raise ValueError(f"{name}: got shape {tuple(x.shape)}, wanted (B, H, T, d)")
+        pivot_scores = torch.rand(scores.shape, generator=generator, device=keys.device)
+    elif pivot == "last":
+        pivot_scores = torch.arange(total, device=keys.device).float().expand(scores.shape)
+    return KVMerged(
+        *merge_cache(
+            keys, values, scores.detach(), counts, order, pivot_scores, budget, threshold, recent,
+            heavy, None if sigma == "adaptive" else float(sigma), mass, max_set,
+            shortfall == "evict", weights == "gaussian", backend_for(keys, values),
+        )
+    )  # fmt: skip
 
 
 def _check(
@@ -318,17 +130,15 @@ def _check(
     threshold: float | None, recent: int, heavy: int, sigma: float | str, max_set: int | None,
 ) -> Tensor | None:  # fmt: skip
     """The counts, as int64."""
-    _check_cache("keys", keys)
-    _check_cache("values", values)
+    check_cache("keys", keys)
+    check_cache("values", values)
     shape = keys.shape[:3]
     if values.shape[:3] != shape:
         raise ValueError(f"values: got shape {tuple(values.shape)} for keys {tuple(keys.shape)}")
-    if not isinstance(scores, Tensor) or scores.dtype not in _FLOATS:
+    if not isinstance(scores, Tensor) or scores.dtype not in FLOATS:
         raise TypeError("scores: wanted a floating-point tensor")
     if scores.shape != shape:
         raise ValueError(f"scores: got shape {tuple(scores.shape)}, wanted {tuple(shape)}")
-    if not bool(scores.isfinite().all()):
-        raise ValueError("scores: not all of them are finite")
     if (budget is None) == (threshold is None):
         given = "neither" if budget is None else "both"
         raise ValueError(f"budget, threshold: got {given}, wanted one of the two")

@@ -16,21 +16,25 @@ def adjacent_cosine_reference(keys: Tensor) -> Tensor:
     """cos(k_i, k_{i+1}), (B, H, T - 1); 0 beside a zero vector."""
     a, b = keys[..., :-1, :], keys[..., 1:, :]
     norms = keys.square().sum(-1)
-    scale = (norms[..., :-1] * norms[..., 1:]).sqrt()
-    cosine = (a * b).sum(-1) / scale
-    return torch.where(scale > 0, cosine, torch.zeros_like(cosine))
+    square = norms[..., :-1] * norms[..., 1:]
+    scale = torch.where(square > 0, square, 1).sqrt()  # a root has no slope at 0
+    return torch.where(square > 0, (a * b).sum(-1) / scale, 0)
 
 
 def attention_column_sums_reference(
-    queries: Tensor, keys: Tensor, scale: float, causal: bool = True
-) -> Tensor:
+    queries: Tensor, keys: Tensor, scale: float | None = None, causal: bool = True,
+    window: int | None = None,
+) -> Tensor:  # fmt: skip
     """Column sums of softmax(scale q k^T), averaged over the query heads of each group.
 
-    ``queries``: (B, H G, Q, d), the last Q of T tokens.
+    ``queries``: (B, H G, Q, d), the last Q of T tokens, of which the last ``window`` count.
     """
-    batch, heads, count, _ = queries.shape
+    if window is not None:
+        queries = queries[:, :, max(0, queries.shape[2] - window) :]
+    batch, heads, count, width = queries.shape
     kv_heads, total = keys.shape[1:3]
-    grouped = queries.reshape(batch, kv_heads, heads // kv_heads, count, -1)
+    grouped = queries.unflatten(1, (kv_heads, heads // kv_heads))
+    scale = width**-0.5 if scale is None else scale
     logits = scale * grouped @ keys.unsqueeze(2).transpose(-1, -2)
     if causal:
         place = torch.arange(total, device=keys.device)
@@ -87,81 +91,81 @@ def _capped(edges: Tensor, max_set: int | None) -> Tensor:
     return edges & ((place - last_cut) % max_set != 0)
 
 
-def kv_merge_reference(
-    keys: Tensor, values: Tensor, counts: Tensor, pivot_scores: Tensor, edges: Tensor,
-    evicted: Tensor | None, sigma: float | None, gaussian: bool, mass: str,
-) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:  # fmt: skip
-    """Merge the runs that ``edges`` joins: (keys, values, counts, set_ids, pivots, lengths).
+def set_ids(edges: Tensor, total: int, evicted: Tensor | None) -> tuple[Tensor, Tensor]:
+    """The slot of each of ``total`` tokens, (B, H, T), -1 where it is evicted; slots of each head,
+    (B, H).
 
-    ``evicted``: slots, numbered before, that are dropped; ``sigma``: ``None`` is adaptive.
+    ``evicted``: slots, numbered before, that are dropped.
     """
-    batch, heads, total, _ = keys.shape
-    cut = torch.nn.functional.pad(~edges, (1, 0), value=True)
-    ids = cut.long().cumsum(-1) - 1
+    if not total:
+        none = torch.zeros(edges.shape, dtype=torch.long, device=edges.device)
+        return none, none.sum(-1)
+    ids = torch.nn.functional.pad(~edges, (1, 0), value=True).long().cumsum(-1) - 1
     if evicted is not None:
         keep = ~evicted
-        renumbered = torch.where(keep, keep.long().cumsum(-1) - 1, -1)
-        ids = renumbered.gather(-1, ids)
-    lengths = ids.amax(-1) + 1
-    longest = int(lengths.max()) if lengths.numel() else 0
-    # evicted tokens are gathered behind the last slot and cut off at the end
-    place = torch.where(ids < 0, longest, ids)
-    width = longest + 1
+        ids = torch.where(keep, keep.long().cumsum(-1) - 1, -1).gather(-1, ids)
+    return ids, ids.amax(-1) + 1
 
-    def per_slot(x: Tensor, reduce: str, start: float) -> Tensor:
-        out = torch.full((batch, heads, width), start, dtype=x.dtype, device=x.device)
-        return out.scatter_reduce(-1, place, x, reduce)
+
+def set_pivots(pivot_scores: Tensor, ids: Tensor, slots: int) -> Tensor:
+    """The first token of highest score in each set, (B, H, slots); -1 where there is none."""
+    place = torch.where(ids < 0, slots, ids)  # evicted tokens come behind the last slot
+    shape, total = (*ids.shape[:2], slots + 1), ids.shape[-1]
+    best = pivot_scores.new_full(shape, -math.inf).scatter_reduce(-1, place, pivot_scores, "amax")
+    index = torch.arange(total, device=ids.device).expand(ids.shape)
+    first = torch.where(pivot_scores == best.gather(-1, place), index, total)
+    pivots = ids.new_full(shape, total).scatter_reduce(-1, place, first, "amin")[..., :slots]
+    return torch.where(pivots < total, pivots, -1)
+
+
+def merge_sets(
+    keys: Tensor, values: Tensor, counts: Tensor | None, ids: Tensor, pivots: Tensor,
+    sigma: float | None, gaussian: bool, mass: str,
+) -> tuple[Tensor, Tensor, Tensor]:  # fmt: skip
+    """Keys, values and counts of the slots that ``ids`` names. ``sigma``: ``None`` is adaptive."""
+    slots = pivots.shape[-1]
+    place = torch.where(ids < 0, slots, ids)
+    number = torch.ones_like(keys[..., 0]) if counts is None else counts.to(keys.dtype)
+
+    def per_slot(x: Tensor) -> Tensor:
+        return x.new_zeros(*x.shape[:2], slots + 1).scatter_add(-1, place, x)
 
     def per_token(x: Tensor) -> Tensor:
         return x.gather(-1, place)
 
-    largest = per_token(per_slot(pivot_scores, "amax", -math.inf))
-    index = torch.arange(total, device=keys.device).expand(ids.shape)
-    first = torch.where(pivot_scores == largest, index, total)
-    pivots = per_slot(first, "amin", total)
-    at = per_token(pivots).unsqueeze(-1).expand_as(keys)
-    square = (keys.gather(-2, at) - keys).square().sum(-1)
-    # at the pivot itself a root would have an infinite slope
-    distance = torch.where(square > 0, torch.where(square > 0, square, 1).sqrt(), 0)
-    number = counts.to(keys.dtype)
-    sizes = per_slot(number, "sum", 0.0)
+    center = per_token(torch.nn.functional.pad(pivots, (0, 1)).clamp(min=0))
+    difference = keys.gather(-2, center.unsqueeze(-1).expand_as(keys)) - keys
+    square = difference.square().sum(-1)
+    sizes = per_slot(number)
     if sigma is None:
-        spread = per_slot(number * distance, "sum", 0.0) / (math.sqrt(2) * sizes.clamp(min=1))
-        spread = per_token(spread)
+        # at the pivot itself a root would have an infinite slope
+        distance = torch.where(square > 0, torch.where(square > 0, square, 1).sqrt(), 0)
+        spread = per_token(per_slot(number * distance) / (math.sqrt(2) * sizes.clamp(min=1)))
     else:
-        spread = torch.full_like(distance, sigma)
+        spread = torch.full_like(square, sigma)
     safe = torch.where(spread > 0, spread, 1)
     weight = torch.exp(-square / (2 * safe.square()))
-    weight = number * torch.where((spread > 0) & gaussian, weight, torch.ones_like(weight))
-    total_weight = per_token(per_slot(weight, "sum", 0.0))
+    weight = number * torch.where((spread > 0) & gaussian, weight, 1)
+    total_weight = per_token(per_slot(weight))
     # tokens that count for nothing (padding) have no weight, unless there are no others
-    entries = per_token(per_slot(torch.ones_like(weight), "sum", 0.0))
+    entries = per_token(per_slot(torch.ones_like(weight)))
     some = total_weight > 0
     weight = torch.where(some, weight / torch.where(some, total_weight, 1), 1 / entries)
+    # a token that stays alone is copied bit by bit
+    alone = torch.where(entries == 1, place, slots).unsqueeze(-1)
 
-    def merged(x: Tensor) -> Tensor:
-        out = x.new_zeros(batch, heads, width, x.shape[-1])
-        return out.scatter_add(-2, place.unsqueeze(-1).expand_as(x), weight.unsqueeze(-1) * x)
+    def merged(x: Tensor, parts: Tensor, factor: Tensor | float) -> Tensor:
+        out = x.new_zeros(*x.shape[:2], slots + 1, x.shape[-1])
+        where = place.unsqueeze(-1).expand_as(x)
+        out = out.scatter_add(-2, where, weight.unsqueeze(-1) * parts) * factor
+        return out.scatter(-2, alone.expand_as(x), x)[..., :slots, :].contiguous()
 
     # in "value" a slot holds count times a mean: taken apart before, put together after
-    parts = values / number.clamp(min=1).unsqueeze(-1) if mass == "value" else values
-    new_values = merged(parts)
-    if mass == "value":
-        new_values = new_values * sizes.unsqueeze(-1)
-    total_counts = per_slot(counts, "sum", 0)
-    alone = entries == 1
-    new_keys = merged(keys)
-    # a token that stays alone is copied bit by bit
-    single = torch.where(alone, place, longest).unsqueeze(-1)
-    new_keys = new_keys.scatter(-2, single.expand_as(keys), keys)
-    new_values = new_values.scatter(-2, single.expand_as(values), values)
-    empty = torch.arange(longest, device=keys.device) >= lengths.unsqueeze(-1)
-    pivots = torch.where(empty, -1, pivots[..., :longest])
+    by_value = mass == "value"
+    parts = values / number.clamp(min=1).unsqueeze(-1) if by_value else values
+    total = sizes if counts is None else per_slot(counts)
     return (
-        new_keys[..., :longest, :].masked_fill(empty.unsqueeze(-1), 0),
-        new_values[..., :longest, :].masked_fill(empty.unsqueeze(-1), 0),
-        total_counts[..., :longest].masked_fill(empty, 0),
-        ids,
-        pivots,
-        lengths,
+        merged(keys, keys, 1.0),
+        merged(values, parts, sizes.unsqueeze(-1) if by_value else 1.0),
+        total[..., :slots].to(torch.int32),
     )
