@@ -22,6 +22,7 @@ How a family registers itself::
         args="Tensor x, Tensor p, Tensor? mask, float eps",   # the kernels' view: canonical layout
         differentiable=("x", "p"),
         outputs=1,                     # the first results are public, the rest is for backward
+        keeps_results=True,            # False: backward does not read them, they are not saved
         plain=...,                     # the reference on the kernels' arguments
         fake=...,                      # results without values (shapes, dtypes, strides)
         kernels={"cpu": Kernels(forward, backward, fits), "triton": ...},
@@ -115,6 +116,7 @@ class Operator:
     kernels: Mapping[str, Kernels]
     outputs: int = 1
     results: int = 1
+    keeps_results: bool = True
     paper: str = ""
     tolerance: Mapping[torch.dtype, float] = field(default_factory=dict)
 
@@ -177,11 +179,11 @@ def register(op: Operator) -> Operator:
         raise ValueError(f"operator {op.name!r} is already registered")
     returned = ", ".join(["Tensor"] * op.results)
     grads = ", ".join(f"Tensor grad{i}" for i in range(op.outputs))
-    results = ", ".join(f"Tensor result{i}" for i in range(op.results))
+    results = "".join(f"Tensor result{i}, " for i in range(_kept(op)))
     tags = (torch.Tag.pt2_compliant_tag,)
     _LIBRARY.define(f"{op.name}({op.args}, str backend) -> ({returned})", tags=tags)
     _LIBRARY.define(
-        f"{op.name}_backward({grads}, {op.args}, {results}, bool[] needs, str backend) -> Tensor[]",
+        f"{op.name}_backward({grads}, {op.args}, {results}bool[] needs, str backend) -> Tensor[]",
         tags=tags,
     )
     _LIBRARY.impl(op.name, lambda *a: _forward(op, a), "CompositeExplicitAutograd")
@@ -197,11 +199,16 @@ def register(op: Operator) -> Operator:
     return op
 
 
+def _kept(op: Operator) -> int:
+    """How many results the backward gets."""
+    return op.results if op.keeps_results else 0
+
+
 def _split(op: Operator, flat: tuple) -> tuple[tuple, tuple, tuple, list[bool], str]:
     """Arguments of the backward operator: grads, args, results, needs, backend."""
     n = len(op.arg_names)
     grads, flat = flat[: op.outputs], flat[op.outputs :]
-    return grads, flat[:n], flat[n : n + op.results], flat[-2], flat[-1]
+    return grads, flat[:n], flat[n : n + _kept(op)], flat[-2], flat[-1]
 
 
 def _forward(op: Operator, flat: tuple) -> Tensor | tuple[Tensor, ...]:
@@ -265,12 +272,13 @@ def reference_vjp(
 def _setup_context(op: Operator) -> Callable[..., None]:
     def setup_context(ctx, inputs, output):
         args = inputs[:-1]
-        ctx.set_materialize_grads(False)
+        ctx.set_materialize_grads(not op.keeps_results)
         ctx.is_tensor = [isinstance(arg, Tensor) for arg in args]
         ctx.others = [None if isinstance(arg, Tensor) else arg for arg in args]
         ctx.backend = inputs[-1]
         results = (output,) if isinstance(output, Tensor) else tuple(output)
-        ctx.save_for_backward(*[a for a in args if isinstance(a, Tensor)], *results)
+        kept = results[: _kept(op)]
+        ctx.save_for_backward(*[a for a in args if isinstance(a, Tensor)], *kept)
 
     return setup_context
 
@@ -288,10 +296,12 @@ def _autograd_backward(op: Operator) -> Callable[..., tuple]:
             for is_tensor, other in zip(ctx.is_tensor, ctx.others, strict=True)
         ]
         results = saved[count:]
-        grads = [
-            torch.zeros_like(result) if grad is None else grad
-            for grad, result in zip(grads[: op.outputs], results, strict=False)
-        ]
+        grads = list(grads[: op.outputs])
+        if op.keeps_results:
+            grads = [
+                torch.zeros_like(result) if grad is None else grad
+                for grad, result in zip(grads, results, strict=False)
+            ]
         needs = [bool(ctx.needs_input_grad[i]) for i in positions]
         if torch.is_grad_enabled():  # create_graph=True: the kernels' gradient has no gradient
             found = reference_vjp(op, needs, grads, args)
