@@ -1,9 +1,11 @@
 """Merging a key-value cache beside PyTorch compositions, and beside copying the cache.
 
-python benchmarks/ops/kv_merge.py [--threads 1 2] [--rounds 15] [--tokens 4096]
+    python benchmarks/ops/kv_merge.py [--threads 1 2] [--rounds 15] [--tokens 4096]
+    python benchmarks/ops/kv_merge.py --mode cost [--tokens 8192]
 
 Correctness first. In each round all of them run once; printed are medians of times and of the
-ratios within rounds.
+ratios within rounds. ``cost``: merging and scoring a layer of 32 heads, beside the causal attention
+(`scaled_dot_product_attention`) of its prefill.
 """
 
 from __future__ import annotations
@@ -33,14 +35,14 @@ def chunked_sums(queries, keys, rows=256):
     return sums.unflatten(1, (-1, groups)).mean(2)
 
 
-def race(functions: dict, rounds: int) -> dict[str, list[float]]:
+def race(functions: dict, rounds: int, warm: int = 2) -> dict[str, list[float]]:
     times: dict[str, list[float]] = {name: [] for name in functions}
     names = list(functions)
-    for round_ in range(rounds + 2):
+    for round_ in range(rounds + warm):
         for name in names[round_ % len(names) :] + names[: round_ % len(names)]:
             start = time.perf_counter()
             functions[name]()
-            if round_ > 1:
+            if round_ >= warm:
                 times[name].append(time.perf_counter() - start)
     return times
 
@@ -48,17 +50,47 @@ def race(functions: dict, rounds: int) -> dict[str, list[float]]:
 def show(times: dict[str, list[float]], base: str) -> None:
     for name, found in times.items():
         ratio = statistics.median(o / b for o, b in zip(found, times[base], strict=True))
-        print(f"  {name:28}{1e3 * statistics.median(found):10.2f} ms  {ratio:8.2f} x {base}")
+        print(f"  {name:28}{1e3 * statistics.median(found):10.2f} ms  {ratio:9.3f} x {base}")
+
+
+def cost(options: argparse.Namespace) -> None:
+    """A layer of 32 heads: what KVMerger adds to its prefill."""
+    heads, width, tokens = 32, 128, options.tokens or 8192
+    generator = torch.Generator().manual_seed(0)
+    queries, keys, values = (
+        torch.randn(1, heads, tokens, width, generator=generator) for _ in range(3)
+    )
+    scores = attention_column_sums(queries, keys, window=64)
+    settings = {"budget": tokens // 2, "recent": int(0.17 * tokens), "heavy": int(0.12 * tokens)}
+    attention = torch.nn.functional.scaled_dot_product_attention
+    for threads in options.threads:
+        torch.set_num_threads(threads)
+        print(f"(1, {heads}, {tokens}, {width}) float32, {threads} threads")
+        show(
+            race({"causal attention": lambda: attention(queries, keys, values, is_causal=True),
+                  "kv_merge to a half": lambda: kv_merge(keys, values, scores, **settings),
+                  "copy of K and V": lambda: (keys.clone(), values.clone()),
+                  "column sums": lambda: attention_column_sums(queries, keys),
+                  "column sums, window of 64":
+                      lambda: attention_column_sums(queries, keys, window=64)},
+                 options.rounds, warm=1),
+            "causal attention",
+        )  # fmt: skip
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--mode", choices=("peers", "cost"), default="peers")
     parser.add_argument("--threads", type=int, nargs="+", default=[1, 2])
     parser.add_argument("--rounds", type=int, default=15)
-    parser.add_argument("--tokens", type=int, default=4096)
+    parser.add_argument("--tokens", type=int)
     options = parser.parse_args()
     print(native_status().reason)
-    heads, groups, width, tokens = 8, 4, 128, options.tokens
+    (cost if options.mode == "cost" else peers)(options)
+
+
+def peers(options: argparse.Namespace) -> None:
+    heads, groups, width, tokens = 8, 4, 128, options.tokens or 4096
     generator = torch.Generator().manual_seed(0)
     steps = torch.randn(1, heads, tokens, width, generator=generator)
     keys = (steps * 0.3).cumsum(2) / 3 + steps * 0.5

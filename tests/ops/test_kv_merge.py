@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 
 import pytest
 import torch
@@ -360,3 +362,22 @@ def test_bad_types_and_queries():
         attention_column_sums(torch.ones(1, 2, 5, 4), torch.ones(1, 2, 2, 4))
     with pytest.raises(ValueError, match="window: got 0"):
         attention_column_sums(torch.ones(1, 2, 2, 4), torch.ones(1, 2, 2, 4), window=0)
+
+
+MEMORY = """
+import resource, torch
+from kernelmill.ops.kv_merge import attention_column_sums
+torch.set_num_threads(1)
+q, k = torch.randn(1, 2, 8192, 16), torch.randn(1, 1, 8192, 16)
+attention_column_sums(q[:, :, :99], k[:, :, :99])
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+attention_column_sums(q, k)
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
+"""
+
+
+@pytest.mark.skipif(not BACKENDS or sys.platform != "linux", reason="needs kernels, and KiB")
+def test_column_sums_hold_no_square_of_the_tokens():
+    done = subprocess.run([sys.executable, "-c", MEMORY], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert int(done.stdout) < 16 * 1024  # one head's probabilities are 256 MiB

@@ -160,6 +160,36 @@ def optimize(
     )
 
 
+@app.command("kv-eval")
+def kv_eval(
+    model: Annotated[str, typer.Option(help="Folder or hub name of a transformers model.")],
+    text: Annotated[Path, typer.Option(help="A text file, in UTF-8.")],
+    press: Annotated[
+        str, typer.Option(help="kvmerger, h2o, snapkv, streaming or random.")
+    ] = "kvmerger",
+    ratio: Annotated[float, typer.Option(help="Share of the cache that stays.")] = 0.5,
+    prefix: Annotated[int, typer.Option(help="Tokens that are compressed.")] = 512,
+    new: Annotated[int, typer.Option(help="Tokens behind them, which are scored.")] = 128,
+    windows: Annotated[int, typer.Option(help="At most so many pieces of the text.")] = 8,
+    threads: Threads = None,
+    json: Json = False,
+) -> int:
+    """Compress a language model's key-value cache: perplexity, attention error, memory, time."""
+    from kernelmill.cli.kv_eval import main
+
+    return main(
+        model,
+        text,
+        press,
+        ratio,
+        prefix=prefix,
+        new=new,
+        windows=windows,
+        threads=threads,
+        as_json=json,
+    )
+
+
 @runs.command("list")
 def runs_list(store: Store = None, json: Json = False) -> int:
     """List the runs of a store, newest first."""

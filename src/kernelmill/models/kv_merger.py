@@ -178,17 +178,22 @@ class KVMergerLayer(DynamicLayer):
             output, _ = sdpa_attention_forward(
                 module, query, keys, values, mask, dropout=dropout, scaling=scaling, **kwargs
             )
-        window = self.config.score_window
-        seen_by = query if window is None else query[:, :, -window:]
-        with torch.no_grad():
-            if bias is None:
-                sums = attention_column_sums(seen_by, keys, scale=scale)
-            else:
-                sums = _column_sums(seen_by, keys, bias[:, :, -seen_by.shape[2] :], scale)
-            self.scores = self.scores + sums.float()
-            self.waiting = False
-            self._shrink(first)
+        self.waiting = False
+        if self.merges and (first or self.config.decoding):
+            with torch.no_grad():
+                self._score(query, keys, bias, scale)
+                self._shrink(first)
         return output, None
+
+    def _score(self, query: Tensor, keys: Tensor, bias: Tensor | None, scale: float) -> None:
+        """Add the attention that each slot gets."""
+        if self.config.score_window is not None:
+            query = query[:, :, -self.config.score_window :]
+        if bias is None:
+            sums = attention_column_sums(query, keys, scale=scale)
+        else:
+            sums = _column_sums(query, keys, bias[:, :, -query.shape[2] :], scale)
+        self.scores = self.scores + sums.float()
 
     def _leave_out_padding(self, mask: Tensor) -> None:
         real = mask[:, 0, -1, :] if mask.dtype == torch.bool else mask[:, 0, -1, :] == 0
@@ -210,8 +215,6 @@ class KVMergerLayer(DynamicLayer):
 
     def _shrink(self, first: bool) -> None:
         config, slots = self.config, self.slots
-        if not self.merges or not (first or config.decoding):
-            return
         target = config.target(self.seen, slots)
         if slots <= target + (0 if first else config.slack) and config.threshold is None:
             return
