@@ -168,6 +168,8 @@ class Operator:
         if backend == "reference":
             return self.plain(*args)
         results = getattr(torch.ops.kernelmill, self.name).default(*args, backend)
+        if self.results == 1:  # a schema with one result returns no tuple
+            return results
         return results[0] if self.outputs == 1 else results[: self.outputs]
 
 
@@ -184,9 +186,9 @@ def register(op: Operator) -> Operator:
         f"{op.name}_backward({grads}, {op.args}, {results}bool[] needs, str backend) -> Tensor[]",
         tags=tags,
     )
-    _LIBRARY.impl(op.name, lambda *a: _forward(op, a), "CompositeExplicitAutograd")
+    _LIBRARY.impl(op.name, lambda *a: _returned(_forward(op, a)), "CompositeExplicitAutograd")
     _LIBRARY.impl(f"{op.name}_backward", lambda *a: _backward(op, a), "CompositeExplicitAutograd")
-    torch.library.register_fake(f"kernelmill::{op.name}", lambda *a: op.fake(*a[:-1]))
+    torch.library.register_fake(f"kernelmill::{op.name}", lambda *a: _returned(op.fake(*a[:-1])))
     torch.library.register_fake(f"kernelmill::{op.name}_backward", lambda *a: _fake_backward(op, a))
     torch.library.register_autograd(
         f"kernelmill::{op.name}",
@@ -195,6 +197,10 @@ def register(op: Operator) -> Operator:
     )
     _OPERATORS[op.name] = op
     return op
+
+
+def _returned(results: tuple[Tensor, ...]) -> Tensor | tuple[Tensor, ...]:
+    return results[0] if len(results) == 1 else results
 
 
 def _kept(op: Operator) -> int:
