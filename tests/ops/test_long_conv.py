@@ -9,6 +9,7 @@ from torch.autograd.graph import saved_tensors_hooks
 from kernelmill.ops import long_conv, long_conv_backend
 from kernelmill.ops.long_conv.plan import plan
 from kernelmill.ops.native import native
+from tests import goldens
 from tests.ops import battery
 
 LENGTHS = [1, 2, 3, 7, 16, 17, 100, 257, 1000, 4099]
@@ -83,6 +84,22 @@ def test_values_and_gradients_at_every_radix(length, isa):
             found.append([y.detach(), *grads])
         for got, want in zip(*found, strict=True):
             close(got, want, 4e-6)
+
+
+@pytest.mark.parametrize("name", backends())
+@pytest.mark.parametrize("case", ["c01_causal_ch2", "c02_bidirectional", "c03_causal_lengths",
+                                  "c04_bidir_ch2_relu_nopost", "c05_no_squash"])  # fmt: skip
+def test_golden_vectors(case, name):
+    """The official layer's convolution and skip connection, as its authors' code has them."""
+    golden = goldens.load("long-conv", case)
+    u, skip, k = golden["input/u"], golden["state/D"], golden["output/effective_kernel"]
+    if u.shape[2] == skip.shape[1]:  # the other layout, (B, L, H)
+        u = u.transpose(1, 2)
+    count = skip.shape[0]
+    k_rev = k[count:] if len(k) > count else None
+    with battery.backend(name):
+        got = long_conv(u, k[:count], skip, k_rev, lengths=golden.get("input/lengths"))
+    close(got, golden["output/conv_plus_skip64"], 1e-6)
 
 
 def test_every_plan_has_room():
@@ -209,8 +226,8 @@ def test_each_gradient_alone(wanted, name):
 
 
 def test_gradcheck_in_double():
-    args = [draw(1, 2, 9, dtype=torch.float64), draw(2, 2, 12, seed=1, dtype=torch.float64),
-            draw(2, 2, seed=2, dtype=torch.float64), draw(2, 2, 5, seed=3, dtype=torch.float64)]  # fmt: skip
+    shapes = ((1, 2, 9), (2, 2, 12), (2, 2), (2, 2, 5))
+    args = [draw(*shape, seed=i, dtype=torch.float64) for i, shape in enumerate(shapes)]
     for offset in (0, 1):
         assert torch.autograd.gradcheck(
             lambda *a, r=offset: long_conv(*a, reverse_offset=r), [a.requires_grad_() for a in args]
