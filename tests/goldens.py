@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
+from typing import Any
 
 from torch import Tensor
 
@@ -23,11 +25,14 @@ def load(system: str, name: str) -> dict[str, Tensor]:
     return load_file(FOLDER / system / f"{name}.safetensors")
 
 
-def config(system: str, name: str) -> dict:
-    """The parameters of a golden file, where it holds some."""
-    import json
-
+def config(system: str, name: str) -> dict[str, Any]:
+    """The parameters of one golden file, from its metadata."""
     from safetensors import safe_open
 
     with safe_open(FOLDER / system / f"{name}.safetensors", "pt") as file:
         return json.loads((file.metadata() or {}).get("config", "{}"))
+
+
+def state(golden: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The state dict in a golden file."""
+    return {key[6:]: value for key, value in golden.items() if key.startswith("state/")}

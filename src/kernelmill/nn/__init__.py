@@ -1,5 +1,18 @@
 """Layers over `kernelmill.ops`."""
 
+from kernelmill.nn.butterfly import ButterflyFFT
+from kernelmill.nn.fft_conv import FFTConv
 from kernelmill.nn.gem import GeMPool2d, GroupGeMPool
+from kernelmill.nn.h3_conv import H3Conv
+from kernelmill.nn.long_conv import LongConv
+from kernelmill.nn.long_conv_kernel import LongConvKernel
 
-__all__ = ["GeMPool2d", "GroupGeMPool"]
+__all__ = [
+    "ButterflyFFT",
+    "FFTConv",
+    "GeMPool2d",
+    "GroupGeMPool",
+    "H3Conv",
+    "LongConv",
+    "LongConvKernel",
+]

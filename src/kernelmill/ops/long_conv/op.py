@@ -5,9 +5,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from kernelmill.ops.long_conv import cpu
 from kernelmill.ops.long_conv.examples import EXAMPLES
 from kernelmill.ops.long_conv.reference import convolve_reference, long_conv_reference
-from kernelmill.ops.registry import Operator, register
+from kernelmill.ops.registry import Kernels, Operator, register
 
 BACKENDS = ("auto", "reference", "cpu", "triton")
 _FLOATS = (torch.float32, torch.float64, torch.float16, torch.bfloat16)
@@ -207,7 +208,7 @@ LONG_CONV = register(
         keeps_results=False,
         plain=convolve_reference,
         fake=_fake,
-        kernels={},
+        kernels={"cpu": Kernels(cpu.forward, cpu.backward, cpu.fits)},
         paper="long-conv",
     )
 )

@@ -1,0 +1,136 @@
+"""Long convolutions on CPUs: `csrc/long_conv.cpp` through ctypes."""
+
+from __future__ import annotations
+
+import ctypes
+from functools import lru_cache
+
+import torch
+from torch import Tensor
+
+from kernelmill.ops.long_conv.plan import Plan, plan
+from kernelmill.ops.native import native
+
+_DTYPES = {torch.float32: 0, torch.bfloat16: 1, torch.float16: 2}
+_P, _I = ctypes.c_void_p, ctypes.c_int
+_FACTORS = (_P, _P, _P)
+_FORWARD = (_P, _P, _P, _P, _I, _P, _I)
+_BACKWARD = (_P, _P, _P, _P, _I, _P, _P, _I)
+
+
+def fits(u, k, skip, k_rev, in_gate, out_gate, lengths, reverse_offset) -> str | None:
+    if u.device.type != "cpu":
+        return f"u is on {u.device}"
+    if u.dtype not in _DTYPES:
+        return f"no CPU kernel for {u.dtype}"
+    return None
+
+
+def _longs(values) -> ctypes.Array:
+    return (ctypes.c_int64 * len(values))(*values)
+
+
+def _pointer(tensor: Tensor | None) -> int | None:
+    return None if tensor is None else tensor.data_ptr()
+
+
+@lru_cache(maxsize=32)
+def _factors(size: int, radix: int, isa: str) -> Tensor:
+    """Roots of unity in the order in which the kernels of an instruction set read them."""
+    function, sizes, count = (
+        native().function("long_conv_factors", _FACTORS), _longs((size, radix)), ctypes.c_int64()
+    )  # fmt: skip
+    function(sizes, None, ctypes.byref(count))
+    table = torch.empty(count.value, dtype=torch.float32)
+    function(sizes, table.data_ptr(), None)
+    return table
+
+
+def _dense(x: Tensor | None) -> Tensor | None:
+    """x, copied only if its rows are not contiguous."""
+    return x if x is None or x.stride(-1) == 1 or x.shape[-1] == 1 else x.contiguous()
+
+
+class _Call:
+    """What forward and backward hand over alike; keeps the tensors alive."""
+
+    def __init__(self, u, k, skip, k_rev, in_gate, out_gate, lengths, offset):
+        length = u.shape[2]
+        k = k[..., :length].contiguous()
+        if k_rev is not None:
+            k_rev = k_rev[..., : max(length - offset, 0)].contiguous()
+        taps, ahead = k.shape[2], 0 if k_rev is None else k_rev.shape[2]
+        u, in_gate, out_gate = _dense(u), _dense(in_gate), _dense(out_gate)
+        skip = None if skip is None else skip.contiguous()
+        lengths = None if lengths is None else lengths.to(torch.int64).contiguous()
+        self.tensors = (u, in_gate, out_gate, k, k_rev if ahead else None, skip, lengths)
+        self.k, self.k_rev, self.dtype = k, k_rev, _DTYPES[u.dtype]
+        self.shape = (u.shape[0], k.shape[0], *u.shape[1:])
+        self.plan: Plan = plan(length, taps, ahead - 1 + offset if ahead else 0)
+        self.factors = _factors(self.plan.size, self.plan.radix, native().isa)
+        self.sizes = _longs((*self.shape, taps, ahead, offset, *self.plan))
+        self.inputs = (_P * 7)(*map(_pointer, self.tensors))
+        self.strides = (
+            *u.stride()[:2],
+            *((0, 0) if in_gate is None else in_gate.stride()[:2]),
+            *((0, 0, 0) if out_gate is None else out_gate.stride()[:3]),
+        )
+
+
+def _run(name: str, argtypes: tuple, *args) -> None:
+    if native().function(name, argtypes)(*args, torch.get_num_threads()):
+        raise MemoryError(f"{name}: no memory for its scratch")
+
+
+def forward(u, k, skip, k_rev, in_gate, out_gate, lengths, reverse_offset):
+    call = _Call(u, k, skip, k_rev, in_gate, out_gate, lengths, reverse_offset)
+    y = torch.empty(call.shape, dtype=u.dtype)
+    if y.numel():
+        _run(
+            "long_conv_forward", _FORWARD, call.sizes, call.factors.data_ptr(), call.inputs,
+            _longs(call.strides), call.dtype, y.data_ptr(),
+        )  # fmt: skip
+    return (y,)
+
+
+def backward(needs, grads, args, results):
+    u, k, skip, k_rev, in_gate, out_gate, lengths, reverse_offset = args
+    grad = _dense(grads[0])
+    found: list[Tensor | None] = [None] * 6
+    if needs[5]:  # the result without its gate
+        (plain,) = forward(u, k, skip, k_rev, in_gate, None, lengths, reverse_offset)
+        found[5] = torch.mul(grad, plain, out=torch.empty_like(out_gate))
+    if not any(needs[:5]):
+        return found
+    call = _Call(*args)
+    outputs = [
+        None if not need else torch.zeros(like.shape, dtype=like.dtype)
+        if not call.shape[0] else torch.empty(like.shape, dtype=like.dtype)
+        for need, like in zip(
+            (needs[0], needs[4], needs[1], needs[3], needs[2]),
+            (u, in_gate, call.k, call.k_rev, skip),
+            strict=True,
+        )
+    ]  # fmt: skip
+    if grad.numel():
+        _run(
+            "long_conv_backward", _BACKWARD, call.sizes, call.factors.data_ptr(), call.inputs,
+            _longs((*call.strides, *grad.stride()[:3])), call.dtype, grad.data_ptr(),
+            (_P * 5)(*map(_pointer, outputs)),
+        )  # fmt: skip
+    for i, gradient, like in zip(
+        (0, 4, 1, 3, 2), outputs, (u, in_gate, k, k_rev, skip), strict=True
+    ):
+        if gradient is not None:
+            found[i] = _like(gradient, like)
+    return found
+
+
+def _like(gradient: Tensor, like: Tensor) -> Tensor:
+    """In the layout that autograd expects; zero for taps beyond the sequence."""
+    if gradient.shape == like.shape and gradient.stride() == torch.empty_like(like).stride():
+        return gradient
+    whole = torch.empty_like(like)
+    whole[..., gradient.shape[-1] :] = 0
+    whole[..., : gradient.shape[-1]] = gradient
+    return whole
