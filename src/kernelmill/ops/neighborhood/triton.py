@@ -162,7 +162,10 @@ def backward(needs, grads, args, results):
     if needs[0]:
         _query_gradient(kernels, launch, saved, found[0])
     if needs[1] or needs[2]:
-        both = [torch.empty_like(x) if g is None else g for x, g in zip(args[1:3], found[1:3])]
+        both = [
+            torch.empty_like(x) if g is None else g
+            for x, g in zip(args[1:3], found[1:3], strict=True)
+        ]
         _key_value_gradient(kernels, launch, saved, *both)
     if needs[3] or needs[4]:
         _extra_gradient(kernels, launch, saved, found)
