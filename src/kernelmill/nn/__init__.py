@@ -6,6 +6,11 @@ from kernelmill.nn.gem import GeMPool2d, GroupGeMPool
 from kernelmill.nn.h3_conv import H3Conv
 from kernelmill.nn.long_conv import LongConv
 from kernelmill.nn.long_conv_kernel import LongConvKernel
+from kernelmill.nn.neighborhood import (
+    NeighborhoodAttention1D,
+    NeighborhoodAttention2D,
+    NeighborhoodAttention3D,
+)
 
 __all__ = [
     "ButterflyFFT",
@@ -15,4 +20,7 @@ __all__ = [
     "H3Conv",
     "LongConv",
     "LongConvKernel",
+    "NeighborhoodAttention1D",
+    "NeighborhoodAttention2D",
+    "NeighborhoodAttention3D",
 ]
