@@ -67,6 +67,25 @@ def test_the_cache_is_merged_by_its_attention(sdpa, ratio, mass):
             assert layer.keys.untyped_storage().nbytes() == layer.keys.numel() * 4
 
 
+@pytest.mark.parametrize("window", [None, 8])
+@pytest.mark.parametrize("kind", ["Qwen3", "Phi3"])
+def test_other_projections(kind, window):
+    """Normed and fused queries: the same scores as from the eager attention's probabilities."""
+    torch.manual_seed(0)
+    config = getattr(transformers, f"{kind}Config")(
+        vocab_size=97, hidden_size=64, intermediate_size=96, num_hidden_layers=2, head_dim=16,
+        num_attention_heads=4, num_key_value_heads=2, max_position_embeddings=512,
+        pad_token_id=0, sliding_window=None,
+    )  # fmt: skip
+    model = getattr(transformers, f"{kind}ForCausalLM")(config).eval()
+    found = []
+    for attention in ("sdpa", "eager"):
+        model.set_attn_implementation(attention)
+        found.append(prefill(model, KVMergerPress(0.5, mass="none", score_window=window)))
+    for a, b in zip(found[0].layers, found[1].layers, strict=True):
+        torch.testing.assert_close(a.keys, b.keys, rtol=1e-4, atol=1e-4)
+
+
 def test_a_press_without_ratio_changes_nothing(sdpa, ours):
     for model, mass in ((sdpa, "value"), (ours, "bias")):
         with KVMergerPress(0.0, mass=mass)(model):
@@ -133,6 +152,8 @@ def test_what_is_refused(sdpa, ours):
         KVMergerPress(1.0)
     with pytest.raises(ValueError, match="mass: got 'log'"):
         KVMergerPress(mass="log")
+    with pytest.raises(ValueError, match="score_window: got 0"):
+        KVMergerPress(score_window=0)
     with pytest.raises(ValueError, match="recent: got 2"):
         KVMergerPress(recent=2)
     with pytest.raises(ValueError, match="wanted a DynamicCache"):

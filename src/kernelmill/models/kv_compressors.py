@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from kernelmill.ops.kv_merge import KVMerged, attention_column_sums, kv_merge
+from kernelmill.ops.kv_merge.attention import log_counts
 
 SINKS = 4  # first tokens that streaming never drops
 WINDOW, POOL = 32, 7  # SnapKV's last queries, and over how many tokens their scores are pooled
@@ -112,7 +113,7 @@ def attend(queries: Tensor, keys: Tensor, values: Tensor, cache: KVMerged, scale
     A slot's logits get log(count). ``queries``: (B, H G, Q, d); ``keys``, ``values``: (B, H, Q, d).
     """
     new, groups = queries.shape[2], queries.shape[1] // keys.shape[1]
-    bias = cache.counts.to(queries.dtype).log().unsqueeze(2).expand(-1, -1, new, -1)
+    bias = log_counts(cache.counts, queries.dtype).unsqueeze(2).expand(-1, -1, new, -1)
     causal = bias.new_full((new, new), -math.inf).triu(1).expand(*keys.shape[:2], new, new)
     keys, values = torch.cat([cache.keys, keys], 2), torch.cat([cache.values, values], 2)
     keys, values, bias = (

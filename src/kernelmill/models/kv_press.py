@@ -68,6 +68,9 @@ class KVMergerPress:
     max_set: int | None = None
     score_window: int | None = None
     _active: bool = field(default=False, init=False, repr=False, compare=False)
+    _projected: dict[Any, Tensor] = field(
+        default_factory=dict, init=False, repr=False, compare=False
+    )
 
     def __post_init__(self) -> None:
         if not 0 <= self.compression_ratio < 1:
@@ -80,6 +83,11 @@ class KVMergerPress:
             share = getattr(self, name)
             if share is not None and not 0 <= share < 1:
                 raise ValueError(f"{name}: got {share}, wanted a share in [0, 1) or None")
+
+        if self.score_window is not None and self.score_window < 1:
+            raise ValueError(
+                f"score_window: got {self.score_window}, wanted at least 1 query or None"
+            )
 
     def post_init_from_model(self, model: Any) -> None:
         """Nothing to learn from the model (kvpress calls this)."""
@@ -99,6 +107,7 @@ class KVMergerPress:
 
     def forward_hook(self, module: Any, args: Any, kwargs: dict, output: Any) -> Any:
         """Behind every attention layer: merge its cache if this was the prefill."""
+        projected = self._projected.pop(getattr(module, _projection(module)), None)
         cache = kwargs.get("cache", kwargs.get("past_key_values"))
         if cache is None:
             raise ValueError("KVMergerPress: the model was called without a cache")
@@ -114,7 +123,7 @@ class KVMergerPress:
             return output
         if held < new:
             raise ValueError(f"KVMergerPress: the cache of layer {at} was compressed before")
-        given = (hidden, layer.keys, layer.values, output[1], kwargs)
+        given = (hidden, layer.keys, layer.values, output[1], kwargs, projected)
         merged, scores = self._merge(module, *given)
         if self.mass == "bias":
             cache.layers[at] = _PressedLayer(merged, scores, new)
@@ -141,15 +150,21 @@ class KVMergerPress:
         try:
             for layer in layers:
                 hooks.append(layer.register_forward_hook(self.forward_hook, with_kwargs=True))
+                projection = getattr(layer, _projection(layer))
+                hooks.append(projection.register_forward_hook(self._keep_projected))
             yield
         finally:
             self._active = False
+            self._projected.clear()
             for hook in hooks:
                 hook.remove()
 
+    def _keep_projected(self, projection: Any, args: Any, output: Tensor) -> None:
+        self._projected[projection] = output  # until the layer is done: it is not computed twice
+
     def _merge(
         self, module: Any, hidden: Tensor, keys: Tensor, values: Tensor, attentions: Tensor | None,
-        kwargs: dict,
+        kwargs: dict, projected: Tensor | None = None,
     ) -> tuple[KVMerged, Tensor]:  # fmt: skip
         if getattr(module, "sliding_window", None):
             raise ValueError("KVMergerPress: layers with a sliding window are not supported")
@@ -162,7 +177,7 @@ class KVMergerPress:
             for given, default in zip((self.recent, self.heavy), shares, strict=True)
         )
         with torch.no_grad():
-            scores = self._scores(module, hidden, keys, attentions, kwargs)
+            scores = self._scores(module, hidden, keys, attentions, kwargs, projected)
             merged = kv_merge(
                 keys, values, scores, budget=max(1, int(keep * total)), recent=recent, heavy=heavy,
                 sigma=self.sigma, mass=self.mass, max_set=self.max_set,
@@ -170,22 +185,28 @@ class KVMergerPress:
         return merged, slot_sums(scores.float(), merged)
 
     def _scores(
-        self, module: Any, hidden: Tensor, keys: Tensor, attentions: Tensor | None, kwargs: dict
-    ) -> Tensor:
+        self, module: Any, hidden: Tensor, keys: Tensor, attentions: Tensor | None, kwargs: dict,
+        projected: Tensor | None,
+    ) -> Tensor:  # fmt: skip
+        last = self.score_window or keys.shape[2]
         if attentions is not None:
-            rows = attentions if self.score_window is None else (
-                attentions[:, :, -self.score_window :]
-            )  # fmt: skip
-            return rows.sum(2).unflatten(1, (keys.shape[1], -1)).mean(2)
-        queries = rotated_queries(module, hidden, kwargs["position_embeddings"])
-        scale = getattr(module, "scaling", None)
-        return attention_column_sums(queries, keys, scale=scale, window=self.score_window)
+            return attentions[:, :, -last:].sum(2).unflatten(1, (keys.shape[1], -1)).mean(2)
+        places = tuple(x[:, -last:] for x in kwargs["position_embeddings"])
+        if projected is not None:
+            projected = projected[:, -last:]
+        queries = rotated_queries(module, hidden[:, -last:], places, projected)
+        return attention_column_sums(queries, keys, scale=getattr(module, "scaling", None))
 
 
-def rotated_queries(module: Any, hidden: Tensor, position_embeddings: tuple) -> Tensor:
-    """An attention layer's queries (B, heads, Q, d), as its own forward makes them."""
+def rotated_queries(
+    module: Any, hidden: Tensor, position_embeddings: tuple, projected: Tensor | None = None
+) -> Tensor:
+    """An attention layer's queries (B, heads, Q, d), as its own forward makes them.
+
+    ``projected``: what its projection gave, if that is at hand.
+    """
     name = _projection(module)
-    queries = getattr(module, name)(hidden)
+    queries = getattr(module, name)(hidden) if projected is None else projected
     if name == "qkv_proj":
         queries = queries[..., : module.config.num_attention_heads * module.head_dim]
     queries = queries.unflatten(-1, (-1, module.head_dim))
