@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from kernelmill.ops.long_conv import cpu
+from kernelmill.ops.long_conv import cpu, triton
 from kernelmill.ops.long_conv.examples import EXAMPLES
 from kernelmill.ops.long_conv.reference import convolve_reference, long_conv_reference
 from kernelmill.ops.registry import Kernels, Operator, register
@@ -99,7 +99,10 @@ def long_conv_backend(
         ('reference', 'no CPU kernel for torch.float64')
     """
     args = _arguments(u, k, D, k_rev, reverse_offset, in_gate, out_gate, lengths)
-    return LONG_CONV.choose(*args, backend=_backend(backend))
+    name, reason = LONG_CONV.choose(*args, backend=_backend(backend))
+    if name == "triton" and u.shape[2] > (most := triton.longest(u.device)):
+        return "reference", f"L = {u.shape[2]} is beyond the {most} of the Triton kernels"
+    return name, reason
 
 
 def _backend(name: str | None) -> str | None:
@@ -208,7 +211,10 @@ LONG_CONV = register(
         keeps_results=False,
         plain=convolve_reference,
         fake=_fake,
-        kernels={"cpu": Kernels(cpu.forward, cpu.backward, cpu.fits)},
+        kernels={
+            "cpu": Kernels(cpu.forward, cpu.backward, cpu.fits),
+            "triton": Kernels(triton.forward, triton.backward, triton.fits),
+        },
         paper="long-conv",
     )
 )
