@@ -11,7 +11,8 @@ from functools import lru_cache
 import torch
 from torch import Tensor
 
-from kernelmill.ops.neighborhood.windows import query_bounds, window_bounds
+from kernelmill.ops.neighborhood.masks import fresh_bounds
+from kernelmill.ops.neighborhood.windows import query_bounds
 
 _DTYPES = (torch.float32, torch.bfloat16, torch.float16)
 _WIDEST = 512  # channels of a head: a row of a tile must fit into shared memory
@@ -39,7 +40,7 @@ def _tables(
     """(4, X + Y + Z) int32: first and last key of a query, first and last query of a key."""
     columns = []
     for n, k, s, d, causal in zip(shape, kernel_size, stride, dilation, is_causal, strict=True):
-        start, end = window_bounds(n, k, s, d, causal)
+        start, end = fresh_bounds(n, k, s, d, causal)
         columns.append(torch.stack([start, end, *query_bounds(start, end, d)]))
     return torch.cat(columns, 1).to(device)
 
