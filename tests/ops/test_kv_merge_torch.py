@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch._subclasses import FakeTensorMode
 
-from kernelmill.ops.kv_merge import kv_merge, merged_attention
+from kernelmill.ops.kv_merge import kv_merge, merged_attention, merging
 from kernelmill.ops.kv_merge.attention import decode
 from kernelmill.ops.kv_merge.merging import merge_cache
 from kernelmill.ops.registry import use_backend
@@ -106,6 +106,15 @@ def test_opcheck(backend, budget):
         torch.ops.kernelmill.kv_merge_backward.default,
         (*grads, keys.detach(), values.detach(), counts, ids, pivots, None, "bias", True),
     )
+
+
+def test_a_graph_with_kernels_runs_without_them(monkeypatch):
+    keys, values, scores, _ = given()
+    args = (keys, values, scores, None, None, None, 20, None, 5, 4, None, "bias", None, True, True)
+    wanted = merge_cache(*args, "reference")
+    monkeypatch.setattr(merging, "native", lambda: None)
+    for a, b in zip(merge_cache(*args, "cpu"), wanted, strict=True):
+        assert torch.equal(a, b)
 
 
 @pytest.mark.parametrize("backend", ["reference", *BACKENDS])

@@ -17,10 +17,15 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from transformers.cache_utils import DynamicLayer
 
 from kernelmill.models.kv_compressors import protected_shares
-from kernelmill.models.kv_merger import ATTENTION, KVMergerConfig, KVMergerLayer, slot_sums
+from kernelmill.models.kv_merger import (  # which says what is missing without transformers
+    ATTENTION,
+    DynamicLayer,
+    KVMergerConfig,
+    KVMergerLayer,
+    slot_sums,
+)
 from kernelmill.ops.kv_merge import KVMerged, attention_column_sums, kv_merge
 from kernelmill.ops.kv_merge.checks import check_mass
 

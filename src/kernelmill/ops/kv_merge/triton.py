@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import importlib.util
+
 import torch
 from torch import Tensor
 
 _DTYPES = (torch.float32, torch.bfloat16, torch.float16)
 _LOG2E = 1.4426950408889634
+_INSTALLED = importlib.util.find_spec("triton") is not None
 _kernels = None
 
 
@@ -119,6 +122,8 @@ def _bounds(ids: Tensor, slots: int) -> tuple[Tensor, Tensor]:
 
 def decodes(queries: Tensor, keys: Tensor, values: Tensor) -> bool:
     """Does `decode` take these? Few queries, heads of usual width."""
+    if not _INSTALLED:
+        return False
     few = queries.shape[2] * (queries.shape[1] // max(keys.shape[1], 1)) <= 64
     widths = max(keys.shape[3], values.shape[3])
     return fits(queries, keys, values) is None and few and widths <= 256 and keys.numel() > 0
