@@ -282,10 +282,23 @@ def test_explain_says_what_would_run():
     assert explain(x, x, x, 5, backend="reference")["backend"] == "reference"
 
 
-@pytest.mark.parametrize("backend", ["dense", "reference"])
+@pytest.mark.parametrize("backend", ["dense", "reference", "unfused"])
 def test_named_backends_agree(backend):
     x = torch.randn(1, 9, 8, 2, 8)
     want = na2d(x, x, x, (3, 4), dilation=(1, 2), return_lse=True)
     got = na2d(x, x, x, (3, 4), dilation=(1, 2), return_lse=True, backend=backend)
     for a, b in zip(got, want, strict=True):
         torch.testing.assert_close(a, b, rtol=1e-5, atol=1e-5)
+
+
+def test_fake_tensors_leave_nothing_behind():
+    from torch._subclasses import FakeTensorMode
+
+    with FakeTensorMode():
+        x = torch.rand(1, 9, 11, 2, 16)
+        assert na2d(x, x, x, 3, backend="reference").shape == x.shape
+    x = torch.rand(1, 9, 11, 2, 16)
+    na2d(x, x, x, 3)
+    with FakeTensorMode():
+        x = torch.rand(1, 9, 11, 2, 16)
+        assert na2d(x, x, x, 3, backend="reference").shape == x.shape

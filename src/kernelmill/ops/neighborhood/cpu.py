@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import ctypes
+from functools import lru_cache
 
 import torch
 from torch import Tensor
 
 from kernelmill.ops.native import native
-from kernelmill.ops.neighborhood.windows import _bounds
+from kernelmill.ops.neighborhood.windows import axis_bounds
 
 _DTYPES = {torch.float32: 0, torch.bfloat16: 1, torch.float16: 2, torch.float64: 3}
 _P, _I, _D = ctypes.c_void_p, ctypes.c_int, ctypes.c_double
@@ -28,6 +29,12 @@ def fits(query, key, value, extra_key, extra_value, rpb, *window) -> str | None:
 
 def _longs(*values: int) -> ctypes.Array:
     return (ctypes.c_int64 * len(values))(*values)
+
+
+@lru_cache(maxsize=256)
+def _tables(axes: tuple) -> Tensor:
+    """Bounds of all axes, one after the other. Kernels run on real tensors: no fake one gets in."""
+    return torch.cat([axis_bounds(*axis).flatten() for axis in axes])
 
 
 def _pointer(x: Tensor | None) -> int | None:
@@ -68,7 +75,7 @@ class _Call:
             *(none if extra_value is None else extra_value.stride()[:3]),
         )
         windows = zip(grid, kernel_size, stride, dilation, is_causal, strict=True)
-        self.bounds = torch.cat([_bounds(*axis).flatten() for axis in windows])
+        self.bounds = _tables(tuple(windows))
         self.scale, self.dtype = scale, _DTYPES[query.dtype]
 
     def arguments(self) -> tuple:

@@ -9,14 +9,12 @@ import torch
 from torch import Tensor
 
 from kernelmill.ops.neighborhood.arguments import Window, check_window
-from kernelmill.ops.neighborhood.windows import _bounds
+from kernelmill.ops.neighborhood.windows import axis_bounds
 
 if TYPE_CHECKING:
     from torch.nn.attention.flex_attention import BlockMask
 
 BLOCK = 128  # tokens of a block on either side, flex_attention's own default
-# Not from its cache: tensors that are made while a graph is exported must not outlive that.
-fresh_bounds = getattr(_bounds, "__wrapped__", _bounds)
 
 
 def neighborhood_mask(
@@ -46,7 +44,7 @@ def neighborhood_mask(
     window = check_window(shape, kernel_size, stride, dilation, is_causal)
     mask = torch.ones(1, 1, dtype=torch.bool, device=device)
     for n, k, s, d, causal in zip(shape, *window, strict=True):
-        start, end = (x.to(device) for x in fresh_bounds(n, k, s, d, causal))
+        start, end = (x.to(device) for x in axis_bounds(n, k, s, d, causal))
         token = torch.arange(n, device=device)
         r = token // d
         own = (token[:, None] % d == token % d) & (r >= start[:, None]) & (r <= end[:, None])
@@ -89,7 +87,7 @@ def block_mask(shape: tuple[int, ...], window: Window, extra: int, device) -> Bl
 
     tokens = torch.Size(shape).numel()
     bounds = [
-        tuple(x.to(device) for x in fresh_bounds(n, k, s, d, causal))
+        tuple(x.to(device) for x in axis_bounds(n, k, s, d, causal))
         for n, k, s, d, causal in zip(shape, *window, strict=True)
     ]
     touched, full = _blocks(shape, window.dilation, bounds, device)

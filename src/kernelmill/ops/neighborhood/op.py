@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from kernelmill.ops.neighborhood import cpu, dense, flex, triton
+from kernelmill.ops.neighborhood import cpu, dense, flex, triton, unfused
 from kernelmill.ops.neighborhood.arguments import (
     Window,
     check_additional,
@@ -19,9 +19,13 @@ from kernelmill.ops.neighborhood.arguments import (
 from kernelmill.ops.neighborhood.reference import neighborhood_attention_plain
 from kernelmill.ops.registry import Example, Kernels, Operator, forced, register
 
+# Backends that take tensors of any rank as they are given.
+_WHOLE = {"dense": dense.attend, "flex": flex.attend, "unfused": unfused.attend}
 # NATTEN's names for its fused kernels stand for ours.
 _FUSED = ("cutlass-fna", "hopper-fna", "blackwell-fna", "fna")
-BACKENDS = ("auto", "cpu", "triton", "reference", "dense", "flex", "flex-fna", *_FUSED)
+BACKENDS = (
+    "auto", "cpu", "triton", "reference", "unfused", "dense", "flex", "flex-fna", *_FUSED,
+)  # fmt: skip
 
 
 def neighborhood_attention(
@@ -60,8 +64,9 @@ def neighborhood_attention(
         rpb: (H, 2 k - 1, ..) relative position bias, the entry of neighbour r of query p at
             ``r - p + k - 1`` in group coordinates; not with causal axes.
         backend: ``None`` or ``"auto"``: kernels where they fit. ``"cpu"``, ``"triton"``,
-            ``"reference"``; ``"dense"``: masked scaled_dot_product_attention, N x N;
-            ``"flex"``: torch's flex_attention. NATTEN's names of fused backends mean ``"auto"``.
+            ``"reference"``; ``"unfused"``: weights of size N x window are stored; ``"dense"``: all
+            N x N scores, then a mask; ``"flex"``: torch's flex_attention. NATTEN's names of
+            fused backends mean ``"auto"``.
         return_lse: also the log of the softmax's denominator, natural, float32; has a gradient.
         hints: tuning arguments of NATTEN (``q_tile_shape``, ..), accepted without effect.
 
@@ -179,10 +184,9 @@ def _attend(
         rank, query, key, value, kernel_size, stride, dilation, is_causal, scale, extra_key,
         extra_value, rpb, backend,
     )  # fmt: skip
-    if backend == "dense":
-        out, lse = dense.attend(query, key, value, window, scale, extra_key, extra_value, rpb)
-    elif backend == "flex":
-        out, lse = flex.attend(query, key, value, window, scale, extra_key, extra_value, rpb)
+    if backend in _WHOLE:
+        attend = _WHOLE[backend]
+        out, lse = attend(query, key, value, window, scale, extra_key, extra_value, rpb)
     else:
         args = _kernel_arguments(
             rank, query, key, value, extra_key, extra_value, rpb, window, scale

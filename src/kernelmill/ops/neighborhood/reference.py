@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from kernelmill.ops.neighborhood.windows import _bounds
+from kernelmill.ops.neighborhood.windows import axis_bounds
 
 _CHUNK = 1 << 24  # elements gathered at a time
 
@@ -29,7 +29,7 @@ def grid_neighbors(
     for axis, (n, k, s, d, causal) in enumerate(
         zip(shape, kernel_size, stride, dilation, is_causal, strict=True)
     ):
-        start, end = _bounds(n, k, s, d, causal).to(device).long()
+        start, end = axis_bounds(n, k, s, d, causal).to(device).long()
         token = torch.arange(n, device=device)
         r = start[:, None] + torch.arange(k, device=device)  # (n, k), group coordinates
         ok = r <= end[:, None]

@@ -16,7 +16,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from kernelmill.ops.neighborhood.masks import fresh_bounds
+from kernelmill.ops.neighborhood.windows import axis_bounds
 
 _QUERIES = {1: (64,), 2: (8, 8), 3: (4, 4, 4)}  # of a tile
 _CHUNK = 1 << 22  # elements of dense products at a time
@@ -43,7 +43,7 @@ class Tiling(NamedTuple):
 @lru_cache(maxsize=64)
 def _axis(n: int, k: int, s: int, d: int, causal: bool, size: int, device) -> Axis:
     size = min(size, -(-n // d))
-    start = fresh_bounds(n, k, s, d, causal)[0].long()
+    start = axis_bounds(n, k, s, d, causal)[0].long()
     queries, keys, places, slots = [], [], torch.empty(n, dtype=torch.long), []
     firsts, lasts, ends = [], [], []  # of tiles, in group coordinates
     for group in range(d):

@@ -11,8 +11,7 @@ from functools import lru_cache
 import torch
 from torch import Tensor
 
-from kernelmill.ops.neighborhood.masks import fresh_bounds
-from kernelmill.ops.neighborhood.windows import query_bounds
+from kernelmill.ops.neighborhood.windows import axis_bounds, query_bounds
 
 _DTYPES = (torch.float32, torch.bfloat16, torch.float16)
 _WIDEST = 512  # channels of a head: a row of a tile must fit into shared memory
@@ -40,7 +39,7 @@ def _tables(
     """(4, X + Y + Z) int32: first and last key of a query, first and last query of a key."""
     columns = []
     for n, k, s, d, causal in zip(shape, kernel_size, stride, dilation, is_causal, strict=True):
-        start, end = fresh_bounds(n, k, s, d, causal)
+        start, end = axis_bounds(n, k, s, d, causal)
         columns.append(torch.stack([start, end, *query_bounds(start, end, d)]))
     return torch.cat(columns, 1).to(device)
 

@@ -13,7 +13,7 @@ from torch.nn import functional
 
 from kernelmill.ops.neighborhood import tiles
 from kernelmill.ops.neighborhood.arguments import Window, check_tensor, check_window
-from kernelmill.ops.neighborhood.masks import fresh_bounds
+from kernelmill.ops.neighborhood.windows import axis_bounds
 
 _AXES = ("X", "X, Y", "X, Y, Z")
 
@@ -274,7 +274,7 @@ def _valid(shape: tuple[int, ...], window: Window, device) -> Tensor:
     valid = torch.ones((), dtype=torch.bool, device=device)
     rank = len(shape)
     for i, (n, *axis) in enumerate(zip(shape, *window, strict=True)):
-        start, end = (x.to(device) for x in fresh_bounds(n, *axis))
+        start, end = (x.to(device) for x in axis_bounds(n, *axis))
         inside = start[:, None] + torch.arange(axis[0], device=device) <= end[:, None]
         own = [1] * (2 * rank)
         own[i], own[rank + i] = inside.shape
@@ -291,7 +291,7 @@ def _bias(rpb: Tensor, shape: tuple[int, ...], window: Window) -> Tensor:
         rpb = rpb.unfold(1 + i, k, 1)  # (H, first.., place..): entry first + place of each axis
     for i, (n, *axis) in enumerate(zip(shape, *window, strict=True)):
         k, d = axis[0], axis[2]
-        start = fresh_bounds(n, *axis)[0].to(rpb.device).long()
+        start = axis_bounds(n, *axis)[0].to(rpb.device).long()
         first = start - torch.arange(n, device=rpb.device) // d + k - 1
         rows = rpb.movedim(1 + i, 0)
         rpb = functional.embedding(first, rows.flatten(1)).view(n, *rows.shape[1:])

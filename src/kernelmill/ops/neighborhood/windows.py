@@ -14,8 +14,6 @@ Source: arXiv 2504.16922 (strided windows), 2403.04690.
 
 from __future__ import annotations
 
-from functools import lru_cache
-
 import torch
 from torch import Tensor
 
@@ -52,13 +50,12 @@ def window_bounds(
         )
     if stride > kernel_size:
         raise ValueError(f"stride: got {stride}, wanted at most kernel_size = {kernel_size}")
-    bounds = _bounds(length, kernel_size, stride, dilation, is_causal)
-    return bounds[0].clone(), bounds[1].clone()
+    bounds = axis_bounds(length, kernel_size, stride, dilation, is_causal)
+    return bounds[0], bounds[1]
 
 
-@lru_cache(maxsize=256)
-def _bounds(length: int, k: int, s: int, d: int, causal: bool) -> Tensor:
-    """(2, L) int32, not to be written to."""
+def axis_bounds(length: int, k: int, s: int, d: int, causal: bool) -> Tensor:
+    """`window_bounds` as one tensor (2, L) int32, unchecked."""
     token = torch.arange(length)
     p = token // d
     last = (length - token % d + d - 1) // d - 1  # Lg - 1
@@ -90,7 +87,8 @@ def query_bounds(start: Tensor, end: Tensor, dilation: int) -> tuple[Tensor, Ten
     """
     first, last = torch.empty_like(start), torch.empty_like(end)
     for group in range(dilation):
-        own_start, own_end = start[group::dilation], end[group::dilation]
+        own_start = start[group::dilation].contiguous()
+        own_end = end[group::dilation].contiguous()
         keys = torch.arange(own_start.numel(), dtype=torch.int32, device=start.device)
         first[group::dilation] = torch.searchsorted(own_end, keys, out_int32=True)
         last[group::dilation] = torch.searchsorted(own_start, keys, right=True, out_int32=True) - 1
