@@ -61,8 +61,9 @@ class ChannelLinear(nn.Linear):
     """`nn.Linear` over the channels of (B, channels, L)."""
 
     def forward(self, x: Tensor) -> Tensor:
-        y = self.weight @ x
-        return y if self.bias is None else y + self.bias.to(y.dtype).unsqueeze(-1)
+        batch = x.shape[0]
+        bias = self.bias.unsqueeze(-1).expand(batch, -1, -1)
+        return torch.baddbmm(bias, self.weight.expand(batch, -1, -1), x)
 
 
 class LongConv(nn.Module):
