@@ -12,6 +12,7 @@ from functools import lru_cache
 import torch
 from torch import Tensor
 
+from kernelmill.ops.long_conv.layout import in_layout_of
 from kernelmill.ops.long_conv.reference import convolve_reference
 
 _DTYPES = (torch.float32, torch.bfloat16, torch.float16)
@@ -158,7 +159,9 @@ def _input_gradients(needs, grad, args, call):
         call.kernels, call.heads, call.length, *call.strides, *grad.stride(),
         TO_U=needs[0], TO_GATE=needs[4], **call.size, **call.flags, **call.skips,
     )  # fmt: skip
-    return _like(to_u, u) if needs[0] else None, _like(to_gate, in_gate) if needs[4] else None
+    return in_layout_of(to_u, u) if needs[0] else None, in_layout_of(to_gate, in_gate) if needs[
+        4
+    ] else None
 
 
 def _kernel_gradients(needs, grad, args, call):
@@ -174,18 +177,8 @@ def _kernel_gradients(needs, grad, args, call):
     total = by_part.sum(0).view(call.k.shape)
     k, skip, k_rev = args[1:4]
     return (
-        _like(total, k) if needs[1] else None,
-        _like(total[..., 0].contiguous(), skip) if needs[2] else None,
-        _like(ahead.sum(0).view(*k.shape[:2], -1 if call.ahead else 0), k_rev)
+        in_layout_of(total, k) if needs[1] else None,
+        in_layout_of(total[..., 0].contiguous(), skip) if needs[2] else None,
+        in_layout_of(ahead.sum(0).view(*k.shape[:2], -1 if call.ahead else 0), k_rev)
         if needs[3] else None,
     )  # fmt: skip
-
-
-def _like(gradient: Tensor, like: Tensor) -> Tensor:
-    """In the layout that autograd expects; zero for taps beyond the sequence."""
-    if gradient.shape == like.shape and gradient.stride() == torch.empty_like(like).stride():
-        return gradient
-    whole = torch.empty_like(like)
-    whole[..., gradient.shape[-1] :] = 0
-    whole[..., : gradient.shape[-1]] = gradient
-    return whole
