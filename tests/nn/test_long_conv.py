@@ -121,6 +121,7 @@ CAUSAL = {
     "plain": lambda: layer_of(),
     "channels": lambda: layer_of(channels=3, transposed=False),
     "smooth": lambda: layer_of(use_ma_smoothing=True, channels=2),
+    "smooth_freq": lambda: layer_of(use_ma_smoothing=True, smooth_freq=True),
     "blocks": lambda: layer_of(block_fft_conv=True, block_fft_conv_args={"learn": False}),
     "h3": lambda: h3_of(),
 }
@@ -433,6 +434,8 @@ def test_autocast_and_half_modules(kind):
     wanted = apply(layer, u)
     with torch.autocast("cpu", dtype=torch.bfloat16):
         found = apply(layer, u)
+        if kind not in ("bidirectional", "h3"):
+            torch.testing.assert_close(steps(layer, u)[0], found, rtol=0, atol=0.05)
     found.float().square().sum().backward()
     assert found.dtype == torch.bfloat16
     scale = wanted.abs().max()
@@ -531,10 +534,13 @@ def test_fft_conv_is_the_transform_of_its_size(length, taps, size):
          lambda: LongConv(4, 8, transposed=False)(torch.ones(2, 4, 8))),
         (ValueError, "u: got torch.int64",
          lambda: LongConv(4, 8)(torch.ones(2, 4, 8, dtype=torch.int64))),
-        (ValueError, "lengths: got 9", lambda: LongConv(4, 8)(torch.ones(2, 4, 8), 9)),
+        (ValueError, "lengths: got values from 9", lambda: LongConv(4, 8)(torch.ones(2, 4, 8), 9)),
         (ValueError, "lengths: got values from 1 to 9",
          lambda: LongConv(4, 8)(torch.ones(2, 4, 8), torch.tensor([1, 9]))),
-        (ValueError, "lengths: got (3,)",
+        (TypeError, "lengths: got list", lambda: LongConv(4, 8)(torch.ones(2, 4, 8), [1, 2])),
+        (ValueError, "lengths: got values from -1",
+         lambda: LongConv(4, 8, mode="official")(torch.ones(2, 4, 8), torch.tensor([-1, 2]))),
+        (ValueError, "lengths: got shape (3,)",
          lambda: LongConv(4, 8)(torch.ones(2, 4, 8), torch.tensor([1, 2, 3]))),
         (ValueError, "channels: H3Conv sets it", lambda: H3Conv(4, 8, channels=2)),
         (ValueError, "mode: got 'circular2L'", lambda: H3Conv(4, 8, mode="circular2L")),

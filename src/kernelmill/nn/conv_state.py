@@ -55,7 +55,8 @@ class ConvState:
         filled = min(self.position + 1, self.length)
         taps = self.taps.narrow(2, self.length - slot, filled)
         self.position += 1
-        y = self.past[:, :, :filled].transpose(0, 1) @ taps.permute(1, 2, 0)  # (H, B, C)
+        with torch.autocast(u_t.device.type, enabled=False):
+            y = self.past[:, :, :filled].transpose(0, 1) @ taps.permute(1, 2, 0)  # (H, B, C)
         return y.permute(1, 2, 0)
 
     def select(self, index: Tensor) -> ConvState:

@@ -61,8 +61,9 @@ class ChannelLinear(nn.Linear):
     """`nn.Linear` over the channels of (B, channels, L)."""
 
     def forward(self, x: Tensor) -> Tensor:
-        y = self.weight @ x
-        return y if self.bias is None else y + self.bias.to(y.dtype).unsqueeze(-1)
+        batch = x.shape[0]
+        bias = self.bias.unsqueeze(-1).expand(batch, -1, -1)
+        return torch.baddbmm(bias, self.weight.expand(batch, -1, -1), x)
 
 
 class LongConv(nn.Module):
@@ -104,6 +105,7 @@ class LongConv(nn.Module):
 
     Raises:
         ValueError: an argument is out of range; in forward: a shape or length does not fit.
+        TypeError: lengths are not whole numbers.
 
     Source: arXiv 2302.06646, section 3, and its published code, of which the defaults are, but
     for the kernel's.
@@ -218,17 +220,27 @@ class LongConv(nn.Module):
         return x
 
     def _lengths(self, lengths: Tensor | int | None, x: Tensor) -> Tensor | None:
+        """(B,)."""
         if lengths is None:
             return None
+        batch, _, length = x.shape
         if isinstance(lengths, int):
-            if not 0 <= lengths <= x.shape[2]:
-                raise ValueError(f"lengths: got {lengths}, wanted it in [0, {x.shape[2]}]")
-            lengths = torch.full((1,), lengths, device=x.device)
-        if lengths.shape == (1,):
-            lengths = lengths.expand(x.shape[0])
-        if lengths.shape != x.shape[:1]:
-            raise ValueError(f"lengths: got {tuple(lengths.shape)}, wanted ({x.shape[0]},) or (1,)")
-        return lengths.to(x.device)
+            lengths = torch.full((batch,), lengths)
+        elif not isinstance(lengths, Tensor) or lengths.dtype not in (torch.int32, torch.int64):
+            got = lengths.dtype if isinstance(lengths, Tensor) else type(lengths).__name__
+            raise TypeError(f"lengths: got {got}, wanted an int, or an int64 or int32 tensor")
+        if lengths.shape not in ((1,), (batch,)):
+            raise ValueError(
+                f"lengths: got shape {tuple(lengths.shape)}, wanted ({batch},) or (1,)"
+            )
+        looked_at = lengths.device.type == "cpu" and not torch.compiler.is_compiling()
+        if looked_at and lengths.numel():
+            low, high = int(lengths.min()), int(lengths.max())
+            if low < 0 or high > length:
+                raise ValueError(
+                    f"lengths: got values from {low} to {high}, wanted them in [0, {length}]"
+                )
+        return lengths.to(x.device).expand(batch)
 
     def _kernels(self) -> tuple[Tensor, Tensor | None]:
         """Taps that look back and taps that look ahead, (C, H, l_max)."""

@@ -8,6 +8,7 @@ from functools import lru_cache
 import torch
 from torch import Tensor
 
+from kernelmill.ops.long_conv.layout import in_layout_of
 from kernelmill.ops.long_conv.plan import Plan, plan
 from kernelmill.ops.native import native
 
@@ -37,6 +38,8 @@ def _pointer(tensor: Tensor | None) -> int | None:
 @lru_cache(maxsize=32)
 def _factors(size: int, radix: int, isa: str) -> Tensor:
     """Roots of unity in the order in which the kernels of an instruction set read them."""
+    if not size:  # the sum itself
+        return torch.empty(0)
     function, sizes, count = (
         native().function("long_conv_factors", _FACTORS), _longs((size, radix)), ctypes.c_int64()
     )  # fmt: skip
@@ -122,15 +125,5 @@ def backward(needs, grads, args, results):
         (0, 4, 1, 3, 2), outputs, (u, in_gate, k, k_rev, skip), strict=True
     ):
         if gradient is not None:
-            found[i] = _like(gradient, like)
+            found[i] = in_layout_of(gradient, like)
     return found
-
-
-def _like(gradient: Tensor, like: Tensor) -> Tensor:
-    """In the layout that autograd expects; zero for taps beyond the sequence."""
-    if gradient.shape == like.shape and gradient.stride() == torch.empty_like(like).stride():
-        return gradient
-    whole = torch.empty_like(like)
-    whole[..., gradient.shape[-1] :] = 0
-    whole[..., : gradient.shape[-1]] = gradient
-    return whole

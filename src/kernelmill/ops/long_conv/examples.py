@@ -51,6 +51,7 @@ EXAMPLES = (
         _causal(3, 2, 67, 67, kernels=2, reverse=30, gates="each", lengths=[50, 67, 0], wide=True),
     ),
     Example("blocks", _causal(1, 2, 900, 70, reverse=66)),
+    Example("long", _causal(1, 1, 4200, 4200, kernels=2, reverse=90, gates="all", lengths=[4100])),
     Example("one", _causal(1, 1, 1, 1)),
     Example("empty_batch", _causal(0, 2, 16, 16)),
     _bench(8, 64, 1024),

@@ -100,8 +100,8 @@ def long_conv_backend(
     """
     args = _arguments(u, k, D, k_rev, reverse_offset, in_gate, out_gate, lengths)
     name, reason = LONG_CONV.choose(*args, backend=_backend(backend))
-    if name == "triton" and u.shape[2] > (most := triton.longest(u.device)):
-        return "reference", f"L = {u.shape[2]} is beyond the {most} of the Triton kernels"
+    if name == "triton" and (refusal := triton.too_long(u)):
+        return "reference", refusal
     return name, reason
 
 

@@ -8,13 +8,14 @@ from functools import lru_cache
 from typing import NamedTuple
 
 _UNIT = 64  # of a transform's parts: what the widest kernels do in registers
+FEW_TAPS = 48  # up to here the sum itself is faster; the kernels have room for 64
 
 
 class Plan(NamedTuple):
     """A transform of ``size`` complex numbers, ``radix`` parts of 64 times a power of two.
 
     ``whole``: it holds the row (size >= L). Otherwise each transform takes a window of 2 size
-    inputs and gives ``step`` outputs.
+    inputs and gives ``step`` outputs. Size 0: no transform, the sum itself.
     """
 
     size: int
@@ -47,6 +48,8 @@ def plan(length: int, taps: int, reach: int) -> Plan:
         Plan(size=4096, radix=4, whole=True, step=4096)
     """
     margin = taps - 1 + reach
+    if margin < FEW_TAPS:
+        return Plan(0, 1, False, length)
     best, least = None, math.inf
     for size, radix in _sizes():
         if 2 * size > margin + 15:

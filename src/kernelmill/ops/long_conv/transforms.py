@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -108,13 +110,13 @@ def smooth_kernel(k: Tensor, width: int, domain: str = "time") -> Tensor:
     if domain == "time":
         return F.avg_pool1d(k.reshape(-1, 1, k.shape[-1]), width, 1, width // 2).view(k.shape)
     wide = k if k.dtype == torch.float64 else k.float()
-    spectrum = torch.fft.rfft(wide)
-    distance = torch.arange(width, dtype=wide.dtype, device=k.device) - width // 2
-    weight = (-0.5 * distance.square()).exp().view(1, 1, width)
-    rows = torch.stack([spectrum.real, spectrum.imag])
-    rows = F.conv1d(rows.reshape(-1, 1, rows.shape[-1]), weight, padding=width // 2)
-    real, imaginary = rows.view(2, *spectrum.shape)
-    return torch.fft.irfft(torch.complex(real, imaginary), n=k.shape[-1]).to(k.dtype)
+    spectrum, half = torch.fft.rfft(wide), width // 2
+    padded = F.pad(spectrum, (half, half))
+    total = sum(
+        math.exp(-0.5 * (i - half) ** 2) * padded[..., i : i + spectrum.shape[-1]]
+        for i in range(width)
+    )
+    return torch.fft.irfft(total, n=k.shape[-1]).to(k.dtype)
 
 
 def _taps(k: Tensor, name: str = "k") -> None:
