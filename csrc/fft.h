@@ -244,6 +244,15 @@ struct Convolve {  // with the kernel whose values are w
     }
 };
 
+struct Product {  // of the values z and w, taken back
+    static constexpr bool down = false, up = true;
+    const float *z, *w;
+    KM_INLINE void operator()(float* x, int64_t at, const float* t) const {
+        auto part = [&](int64_t i) { return mul(load_c(z + at + i), load_c(w + at + i)); };
+        group_up({part(0), part(2 * W), part(4 * W), part(6 * W)}, x, t);
+    }
+};
+
 // x: the gradient of the result. Correlates it with the kernel (values w) in place, and adds its
 // correlation with the input (values z) to `sum`.
 template <bool INPUT, bool KERNEL>

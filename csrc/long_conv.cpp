@@ -120,11 +120,12 @@ struct Backward {
     float *x, *z, *sum, *w, *kernel;  // 2 M each; w and kernel C times
 
     bool input() const { return to.u || to.in_gate; }
+    bool values() const { return input() || to.out_gate; }
     bool parameters() const { return to.k || to.k_rev || to.skip; }
 
     void head(int64_t h) const {
         int64_t floats = 2 * plan.size;
-        if (input())
+        if (values())
             for (int64_t c = 0; c < g.kernels; ++c)
                 kernel_values(w + c * floats, x, plan, g, a, c * g.heads + h,
                               1.0f / (float)plan.size);
@@ -133,15 +134,32 @@ struct Backward {
             Row<T> row = a.input(b, h, g.length);
             for (int64_t start = 0; start < g.length; start += g.step) {
                 int64_t end = start + g.step < g.length ? start + g.step : g.length;
-                if (parameters()) {
+                if (parameters() || to.out_gate) {
                     load_row(z, plan, g, row.cut(start, end), start - g.right());
                     run_tree(z, plan, Transform{1.0f});
                 }
-                for (int64_t c = 0; c < g.kernels; ++c) block(b, c, h, row, start, end);
+                for (int64_t c = 0; c < g.kernels; ++c) {
+                    if (to.out_gate) gate_gradient(b, c, h, row);
+                    if (input() || parameters()) block(b, c, h, row, start, end);
+                }
             }
         }
         if (parameters())
             for (int64_t c = 0; c < g.kernels; ++c) parameter_gradients(c, h);
+    }
+
+    // The result without its gate, times the gradient; whole rows only.
+    void gate_gradient(int64_t b, int64_t c, int64_t h, const Row<T>& row) const {
+        run_tree(x, plan, Product{z, w + c * 2 * plan.size});
+        Row<T> dy{grad + b * grad_strides[0] + c * grad_strides[1] + h * grad_strides[2], nullptr,
+                  0, g.length};
+        T* out = to.out_gate + ((b * g.kernels + c) * g.heads + h) * g.length;
+        vf skip = splat(a.skip ? a.skip[c * g.heads + h] : 0.0f);
+        take_polynomial<false>(x, plan, [&](int64_t t, vf v) {
+            if (t >= g.length) return;
+            if (a.skip) v += skip * row.at(t);
+            put(out, t, v * dy.at(t), 0, g.length);
+        });
     }
 
     void block(int64_t b, int64_t c, int64_t h, const Row<T>& row, int64_t start,
@@ -271,7 +289,7 @@ KM_EXPORT(long_conv_forward)
 }
 
 // grad: (B, C, H, L) with strides (b, c, h) behind those of the inputs. outputs: gradients of u,
-// in_gate, k, k_rev, skip, contiguous (null where not wanted).
+// in_gate, out_gate (only where `real`), k, k_rev, skip, contiguous (null where not wanted).
 KM_EXPORT(long_conv_backward)
 (const int64_t* sizes, const float* factors, const void* const* inputs, const int64_t* strides,
  int dtype, const void* grad, void* const* outputs, int threads) {
@@ -279,8 +297,8 @@ KM_EXPORT(long_conv_backward)
     Geometry g = geometry(sizes);
     auto run = [&](auto* type) {
         using T = std::remove_pointer_t<decltype(type)>;
-        Gradients<T> to{(T*)outputs[0], (T*)outputs[1], (float*)outputs[2], (float*)outputs[3],
-                        (float*)outputs[4]};
+        Gradients<T> to{(T*)outputs[0],     (T*)outputs[1],     (T*)outputs[2],
+                        (float*)outputs[3], (float*)outputs[4], (float*)outputs[5]};
         return backward(plan, g, arrays<T>(inputs, strides), (const T*)grad, strides + 7, to,
                         threads);
     };

@@ -73,7 +73,7 @@ struct Arrays {
 // Where gradients go; null where none is wanted. Contiguous.
 template <class T>
 struct Gradients {
-    T *u, *in_gate;
+    T *u, *in_gate, *out_gate;
     float *k, *k_rev, *skip;
 };
 

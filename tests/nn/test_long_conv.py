@@ -213,6 +213,23 @@ def test_two_sided_layers_by_definition_at_every_length(kind, length):
     torch.testing.assert_close(layer(u)[0].double(), wanted, rtol=0, atol=2e-5)
 
 
+@pytest.mark.parametrize("options", [{}, {"block_fft_conv": True}, {"use_ma_smoothing": True}])
+def test_convolution_is_linear_shifts_and_shows_its_taps(options):
+    layer = layer_of(24, channels=2, postact=None, activation="id", **options)
+    impulse = torch.zeros(1, 4, 24)
+    impulse[..., 0] = 1
+    wanted = layer.kernel() + torch.nn.functional.pad(layer.D.unsqueeze(-1), (0, 23))
+    found = layer(impulse)[0].unflatten(1, (2, 4))[0]
+    torch.testing.assert_close(found, wanted, rtol=0, atol=2e-6)
+    late, shifted = layer(impulse.roll(5, -1))[0], layer(impulse)[0].roll(5, -1)
+    torch.testing.assert_close(late[..., 5:], shifted[..., 5:], rtol=0, atol=2e-6)
+    assert late[..., :5].abs().max() < 2e-6
+    a, b = torch.randn(2, 1, 4, 24)
+    torch.testing.assert_close(
+        layer(2 * a - b)[0], 2 * layer(a)[0] - layer(b)[0], rtol=0, atol=2e-5
+    )
+
+
 def test_symmetric_two_sided_kernels_commute_with_time_reversal():
     layer = layer_of(24, bidirectional=True)
     with torch.no_grad():

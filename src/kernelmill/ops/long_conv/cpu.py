@@ -98,32 +98,30 @@ def forward(u, k, skip, k_rev, in_gate, out_gate, lengths, reverse_offset):
 
 def backward(needs, grads, args, results):
     u, k, skip, k_rev, in_gate, out_gate, lengths, reverse_offset = args
-    grad = _dense(grads[0])
-    found: list[Tensor | None] = [None] * 6
-    if needs[5]:  # the result without its gate
-        (plain,) = forward(u, k, skip, k_rev, in_gate, None, lengths, reverse_offset)
-        found[5] = torch.mul(grad, plain, out=torch.empty_like(out_gate))
-    if not any(needs[:5]):
-        return found
-    call = _Call(*args)
-    outputs = [
-        None if not need else torch.zeros(like.shape, dtype=like.dtype)
-        if not call.shape[0] else torch.empty(like.shape, dtype=like.dtype)
-        for need, like in zip(
-            (needs[0], needs[4], needs[1], needs[3], needs[2]),
-            (u, in_gate, call.k, call.k_rev, skip),
-            strict=True,
-        )
-    ]  # fmt: skip
-    if grad.numel():
+    grad, call = _dense(grads[0]), _Call(*args)
+    by_forward = needs[5] and not call.plan.whole
+    outputs: dict[str, Tensor | None] = {}  # in the kernel's order
+    for name, need, like, shape in (
+        ("u", needs[0], u, u.shape),
+        ("in_gate", needs[4], in_gate, u.shape),
+        ("out_gate", needs[5] and not by_forward, out_gate, call.shape),
+        ("k", needs[1], k, call.k.shape),
+        ("k_rev", needs[3], k_rev, call.k_rev.shape if needs[3] else None),
+        ("skip", needs[2], skip, k.shape[:2]),
+    ):
+        make = torch.empty if grad.numel() else torch.zeros
+        outputs[name] = make(shape, dtype=like.dtype) if need else None
+    if grad.numel() and any(x is not None for x in outputs.values()):
         _run(
             "long_conv_backward", _BACKWARD, call.sizes, call.factors.data_ptr(), call.inputs,
             _longs((*call.strides, *grad.stride()[:3])), call.dtype, grad.data_ptr(),
-            (_P * 5)(*map(_pointer, outputs)),
+            (_P * 6)(*map(_pointer, outputs.values())),
         )  # fmt: skip
-    for i, gradient, like in zip(
-        (0, 4, 1, 3, 2), outputs, (u, in_gate, k, k_rev, skip), strict=True
-    ):
-        if gradient is not None:
-            found[i] = in_layout_of(gradient, like)
-    return found
+    if by_forward:  # blocks and few taps: the result without its gate
+        (plain,) = forward(u, k, skip, k_rev, in_gate, None, lengths, reverse_offset)
+        outputs["out_gate"] = grad * plain
+    named = {"u": u, "k": k, "skip": skip, "k_rev": k_rev, "in_gate": in_gate, "out_gate": out_gate}
+    return [
+        None if outputs[name] is None else in_layout_of(outputs[name], like)
+        for name, like in named.items()
+    ]
