@@ -51,26 +51,35 @@ void take_row(const float* x, const Plan& plan, const Geometry& g, const Take& t
     else take_polynomial<true>(x, plan, take);
 }
 
+// One row of the input with each of its kernels (values w, 2 M apart). x, z: scratch of 2 M.
 template <class T>
-void convolve_row(float* x, const float* w, const Plan& plan, const Geometry& g,
-                  const Arrays<T>& a, int64_t b, int64_t c, int64_t h, T* out) {
+void convolve_row(float* x, float* z, const float* w, const Plan& plan, const Geometry& g,
+                  const Arrays<T>& a, int64_t b, int64_t h, T* y) {
     Row<T> row = a.input(b, h, g.length);
-    const T* gate = a.gate(b, c, h);
-    vf skip = splat(a.skip ? a.skip[c * g.heads + h] : 0.0f);
-    bool skips = a.skip;
     for (int64_t start = 0; start < g.length; start += g.step) {
         int64_t end = start + g.step < g.length ? start + g.step : g.length;
         int64_t base = start - g.left();
-        load_row(x, plan, g, row, base);
-        run_tree(x, plan, Convolve{w});
-        Row<T> factor{gate, nullptr, 0, g.length};
-        take_row(x, plan, g, [&](int64_t e, vf v) {
-            int64_t t = base + e;
-            if (t >= end || t + W <= start) return;
-            if (skips) v += skip * row.at(t);
-            if (gate) v *= factor.at(t);
-            put(out, t, v, start, end);
-        });
+        if (g.kernels > 1) {
+            load_row(z, plan, g, row, base);
+            run_tree(z, plan, Transform{1.0f});
+        } else {
+            load_row(x, plan, g, row, base);
+            run_tree(x, plan, Convolve{w});
+        }
+        for (int64_t c = 0; c < g.kernels; ++c) {
+            if (g.kernels > 1) run_tree(x, plan, Product{z, w + c * 2 * plan.size});
+            bool skips = a.skip;
+            vf skip = splat(skips ? a.skip[c * g.heads + h] : 0.0f);
+            Row<T> gate{a.gate(b, c, h), nullptr, 0, g.length};
+            T* out = y + ((b * g.kernels + c) * g.heads + h) * g.length;
+            take_row(x, plan, g, [&](int64_t e, vf v) {
+                int64_t t = base + e;
+                if (t >= end || t + W <= start) return;
+                if (skips) v += skip * row.at(t);
+                if (gate.data) v *= gate.at(t);
+                put(out, t, v, start, end);
+            });
+        }
     }
 }
 
@@ -80,29 +89,31 @@ int forward(const Plan& plan, const Geometry& g, const Arrays<T>& a, T* y, int t
         few_taps_forward(g, a, y, threads);
         return OK;
     }
-    // Few heads: several threads share one, each with its own copy of the kernel's values.
-    int64_t rows = g.kernels * g.heads;
-    int64_t parts = rows >= threads || rows == 0 ? 1 : (threads + rows - 1) / rows;
+    // Few heads: several threads share one, each with its own copy of the kernels' values.
+    int64_t parts = g.heads >= threads || !g.heads ? 1 : (threads + g.heads - 1) / g.heads;
     if (parts > g.batch) parts = g.batch > 0 ? g.batch : 1;
-    int64_t floats = 2 * plan.size;
+    int64_t floats = 2 * plan.size, arrays = g.kernels > 1 ? 2 + g.kernels : 2;
     bool failed = false;
 #pragma omp parallel num_threads(threads) if (threads > 1)
     {
-        void* memory = std::malloc(2 * floats * sizeof(float) + 128);
+        size_t bytes = arrays * (floats + 16) * sizeof(float) + 64;
+        void* memory = std::malloc(bytes);
         float *x = (float*)aligned(memory), *w = x + floats + 16;
-        if (memory) huge_pages(x, 2 * floats * sizeof(float));
+        float* z = w + g.kernels * floats + 16;
+        if (memory) huge_pages(x, bytes - 64);
 #pragma omp for schedule(static)
-        for (int64_t item = 0; item < rows * parts; ++item) {
+        for (int64_t item = 0; item < g.heads * parts; ++item) {
             if (!memory) {
 #pragma omp atomic write
                 failed = true;
                 continue;
             }
-            int64_t row = item / parts, part = item % parts, c = row / g.heads, h = row % g.heads;
-            kernel_values(w, x, plan, g, a, row, 1.0f / (float)plan.size);
+            int64_t h = item / parts, part = item % parts;
+            for (int64_t c = 0; c < g.kernels; ++c)
+                kernel_values(w + c * floats, x, plan, g, a, c * g.heads + h,
+                              1.0f / (float)plan.size);
             for (int64_t b = g.batch * part / parts; b < g.batch * (part + 1) / parts; ++b)
-                convolve_row(x, w, plan, g, a, b, c, h,
-                             y + ((b * g.kernels + c) * g.heads + h) * g.length);
+                convolve_row(x, z, w, plan, g, a, b, h, y);
         }
         std::free(memory);
     }
