@@ -134,14 +134,15 @@ struct Backward {
     bool values() const { return input() || to.out_gate; }
     bool parameters() const { return to.k || to.k_rev || to.skip; }
 
-    void head(int64_t h) const {
+    // Samples first .. last of channel h. Sums over them are left in `kernel`.
+    void rows(int64_t h, int64_t first, int64_t last) const {
         int64_t floats = 2 * plan.size;
         if (values())
             for (int64_t c = 0; c < g.kernels; ++c)
                 kernel_values(w + c * floats, x, plan, g, a, c * g.heads + h,
                               1.0f / (float)plan.size);
         if (parameters()) std::memset(kernel, 0, g.kernels * floats * sizeof(float));
-        for (int64_t b = 0; b < g.batch; ++b) {
+        for (int64_t b = first; b < last; ++b) {
             Row<T> row = a.input(b, h, g.length);
             for (int64_t start = 0; start < g.length; start += g.step) {
                 int64_t end = start + g.step < g.length ? start + g.step : g.length;
@@ -155,8 +156,14 @@ struct Backward {
                 }
             }
         }
-        if (parameters())
-            for (int64_t c = 0; c < g.kernels; ++c) parameter_gradients(c, h);
+    }
+
+    // Gradients of channel h's kernels from `parts` sums, `apart` floats from one to the next.
+    void finish(int64_t h, int64_t parts, int64_t apart) const {
+        for (int64_t part = 1; part < parts; ++part)
+            for (int64_t i = 0; i < g.kernels * 2 * plan.size; i += W)
+                store(kernel + i, load(kernel + i) + load(kernel + part * apart + i));
+        for (int64_t c = 0; c < g.kernels; ++c) parameter_gradients(c, h);
     }
 
     // The result without its gate, times the gradient; whole rows only.
@@ -236,27 +243,43 @@ int backward(const Plan& plan, const Geometry& g, const Arrays<T>& a, const T* g
              const int64_t* grad_strides, const Gradients<T>& to, int threads) {
     if (!plan.size)
         return few_taps_backward(g, a, grad, grad_strides, to, threads) ? OK : NO_MEMORY;
-    int64_t floats = 2 * plan.size, spectra = 3 + 2 * g.kernels;
-    bool failed = false;
+    // Few heads: several threads share one, each sums over its part of the batch.
+    int64_t parts = g.heads >= threads || !g.heads ? 1 : (threads + g.heads - 1) / g.heads;
+    if (parts > g.batch) parts = g.batch > 0 ? g.batch : 1;
+    int64_t floats = 2 * plan.size, sums = g.kernels * floats;
+    int64_t owned = 3 * floats + sums + (parts > 1 ? 0 : sums) + 5 * 16;
+    void* shared = parts > 1 ? std::malloc(g.heads * parts * sums * sizeof(float) + 64) : nullptr;
+    bool failed = parts > 1 && !shared;
 #pragma omp parallel num_threads(threads) if (threads > 1)
     {
-        size_t bytes = spectra * (floats + 16) * sizeof(float) + 64;
-        void* memory = std::malloc(bytes);
+        void* memory = failed ? nullptr : std::malloc(owned * sizeof(float) + 64);
         float *x = (float*)aligned(memory), *z = x + floats + 16, *sum = z + floats + 16;
-        float *w = sum + floats + 16, *kernel = w + g.kernels * floats + 16;
-        if (memory) huge_pages(x, bytes - 64);
+        float *w = sum + floats + 16, *kernel = w + sums + 16;
+        if (memory) huge_pages(x, owned * sizeof(float));
         Backward<T> run{plan, g, a, grad, grad_strides, to, x, z, sum, w, kernel};
 #pragma omp for schedule(static)
-        for (int64_t h = 0; h < g.heads; ++h) {
-            if (memory) {
-                run.head(h);
-            } else {
+        for (int64_t item = 0; item < g.heads * parts; ++item) {
+            if (!memory) {
 #pragma omp atomic write
                 failed = true;
+                continue;
+            }
+            int64_t h = item / parts, part = item % parts;
+            if (shared) run.kernel = (float*)aligned(shared) + item * sums;
+            run.rows(h, g.batch * part / parts, g.batch * (part + 1) / parts);
+            if (!shared && run.parameters()) run.finish(h, 1, 0);
+        }
+        if (shared && run.parameters()) {
+#pragma omp for schedule(static)
+            for (int64_t h = 0; h < g.heads; ++h) {
+                if (failed) continue;
+                run.kernel = (float*)aligned(shared) + h * parts * sums;
+                run.finish(h, parts, sums);
             }
         }
         std::free(memory);
     }
+    std::free(shared);
     return failed ? NO_MEMORY : OK;
 }
 
