@@ -51,26 +51,35 @@ void take_row(const float* x, const Plan& plan, const Geometry& g, const Take& t
     else take_polynomial<true>(x, plan, take);
 }
 
+// One row of the input with each of its kernels (values w, 2 M apart). x, z: scratch of 2 M.
 template <class T>
-void convolve_row(float* x, const float* w, const Plan& plan, const Geometry& g,
-                  const Arrays<T>& a, int64_t b, int64_t c, int64_t h, T* out) {
+void convolve_row(float* x, float* z, const float* w, const Plan& plan, const Geometry& g,
+                  const Arrays<T>& a, int64_t b, int64_t h, T* y) {
     Row<T> row = a.input(b, h, g.length);
-    const T* gate = a.gate(b, c, h);
-    vf skip = splat(a.skip ? a.skip[c * g.heads + h] : 0.0f);
-    bool skips = a.skip;
     for (int64_t start = 0; start < g.length; start += g.step) {
         int64_t end = start + g.step < g.length ? start + g.step : g.length;
         int64_t base = start - g.left();
-        load_row(x, plan, g, row, base);
-        run_tree(x, plan, Convolve{w});
-        Row<T> factor{gate, nullptr, 0, g.length};
-        take_row(x, plan, g, [&](int64_t e, vf v) {
-            int64_t t = base + e;
-            if (t >= end || t + W <= start) return;
-            if (skips) v += skip * row.at(t);
-            if (gate) v *= factor.at(t);
-            put(out, t, v, start, end);
-        });
+        if (g.kernels > 1) {
+            load_row(z, plan, g, row, base);
+            run_tree(z, plan, Transform{1.0f});
+        } else {
+            load_row(x, plan, g, row, base);
+            run_tree(x, plan, Convolve{w});
+        }
+        for (int64_t c = 0; c < g.kernels; ++c) {
+            if (g.kernels > 1) run_tree(x, plan, Product{z, w + c * 2 * plan.size});
+            bool skips = a.skip;
+            vf skip = splat(skips ? a.skip[c * g.heads + h] : 0.0f);
+            Row<T> gate{a.gate(b, c, h), nullptr, 0, g.length};
+            T* out = y + ((b * g.kernels + c) * g.heads + h) * g.length;
+            take_row(x, plan, g, [&](int64_t e, vf v) {
+                int64_t t = base + e;
+                if (t >= end || t + W <= start) return;
+                if (skips) v += skip * row.at(t);
+                if (gate.data) v *= gate.at(t);
+                put(out, t, v, start, end);
+            });
+        }
     }
 }
 
@@ -80,29 +89,31 @@ int forward(const Plan& plan, const Geometry& g, const Arrays<T>& a, T* y, int t
         few_taps_forward(g, a, y, threads);
         return OK;
     }
-    // Few heads: several threads share one, each with its own copy of the kernel's values.
-    int64_t rows = g.kernels * g.heads;
-    int64_t parts = rows >= threads || rows == 0 ? 1 : (threads + rows - 1) / rows;
+    // Few heads: several threads share one, each with its own copy of the kernels' values.
+    int64_t parts = g.heads >= threads || !g.heads ? 1 : (threads + g.heads - 1) / g.heads;
     if (parts > g.batch) parts = g.batch > 0 ? g.batch : 1;
-    int64_t floats = 2 * plan.size;
+    int64_t floats = 2 * plan.size, arrays = g.kernels > 1 ? 2 + g.kernels : 2;
     bool failed = false;
 #pragma omp parallel num_threads(threads) if (threads > 1)
     {
-        void* memory = std::malloc(2 * floats * sizeof(float) + 128);
+        size_t bytes = arrays * (floats + 16) * sizeof(float) + 64;
+        void* memory = std::malloc(bytes);
         float *x = (float*)aligned(memory), *w = x + floats + 16;
-        if (memory) huge_pages(x, 2 * floats * sizeof(float));
+        float* z = w + g.kernels * floats + 16;
+        if (memory) huge_pages(x, bytes - 64);
 #pragma omp for schedule(static)
-        for (int64_t item = 0; item < rows * parts; ++item) {
+        for (int64_t item = 0; item < g.heads * parts; ++item) {
             if (!memory) {
 #pragma omp atomic write
                 failed = true;
                 continue;
             }
-            int64_t row = item / parts, part = item % parts, c = row / g.heads, h = row % g.heads;
-            kernel_values(w, x, plan, g, a, row, 1.0f / (float)plan.size);
+            int64_t h = item / parts, part = item % parts;
+            for (int64_t c = 0; c < g.kernels; ++c)
+                kernel_values(w + c * floats, x, plan, g, a, c * g.heads + h,
+                              1.0f / (float)plan.size);
             for (int64_t b = g.batch * part / parts; b < g.batch * (part + 1) / parts; ++b)
-                convolve_row(x, w, plan, g, a, b, c, h,
-                             y + ((b * g.kernels + c) * g.heads + h) * g.length);
+                convolve_row(x, z, w, plan, g, a, b, h, y);
         }
         std::free(memory);
     }
@@ -123,14 +134,15 @@ struct Backward {
     bool values() const { return input() || to.out_gate; }
     bool parameters() const { return to.k || to.k_rev || to.skip; }
 
-    void head(int64_t h) const {
+    // Samples first .. last of channel h. Sums over them are left in `kernel`.
+    void rows(int64_t h, int64_t first, int64_t last) const {
         int64_t floats = 2 * plan.size;
         if (values())
             for (int64_t c = 0; c < g.kernels; ++c)
                 kernel_values(w + c * floats, x, plan, g, a, c * g.heads + h,
                               1.0f / (float)plan.size);
         if (parameters()) std::memset(kernel, 0, g.kernels * floats * sizeof(float));
-        for (int64_t b = 0; b < g.batch; ++b) {
+        for (int64_t b = first; b < last; ++b) {
             Row<T> row = a.input(b, h, g.length);
             for (int64_t start = 0; start < g.length; start += g.step) {
                 int64_t end = start + g.step < g.length ? start + g.step : g.length;
@@ -144,8 +156,14 @@ struct Backward {
                 }
             }
         }
-        if (parameters())
-            for (int64_t c = 0; c < g.kernels; ++c) parameter_gradients(c, h);
+    }
+
+    // Gradients of channel h's kernels from `parts` sums, `apart` floats from one to the next.
+    void finish(int64_t h, int64_t parts, int64_t apart) const {
+        for (int64_t part = 1; part < parts; ++part)
+            for (int64_t i = 0; i < g.kernels * 2 * plan.size; i += W)
+                store(kernel + i, load(kernel + i) + load(kernel + part * apart + i));
+        for (int64_t c = 0; c < g.kernels; ++c) parameter_gradients(c, h);
     }
 
     // The result without its gate, times the gradient; whole rows only.
@@ -225,27 +243,43 @@ int backward(const Plan& plan, const Geometry& g, const Arrays<T>& a, const T* g
              const int64_t* grad_strides, const Gradients<T>& to, int threads) {
     if (!plan.size)
         return few_taps_backward(g, a, grad, grad_strides, to, threads) ? OK : NO_MEMORY;
-    int64_t floats = 2 * plan.size, spectra = 3 + 2 * g.kernels;
-    bool failed = false;
+    // Few heads: several threads share one, each sums over its part of the batch.
+    int64_t parts = g.heads >= threads || !g.heads ? 1 : (threads + g.heads - 1) / g.heads;
+    if (parts > g.batch) parts = g.batch > 0 ? g.batch : 1;
+    int64_t floats = 2 * plan.size, sums = g.kernels * floats;
+    int64_t owned = 3 * floats + sums + (parts > 1 ? 0 : sums) + 5 * 16;
+    void* shared = parts > 1 ? std::malloc(g.heads * parts * sums * sizeof(float) + 64) : nullptr;
+    bool failed = parts > 1 && !shared;
 #pragma omp parallel num_threads(threads) if (threads > 1)
     {
-        size_t bytes = spectra * (floats + 16) * sizeof(float) + 64;
-        void* memory = std::malloc(bytes);
+        void* memory = failed ? nullptr : std::malloc(owned * sizeof(float) + 64);
         float *x = (float*)aligned(memory), *z = x + floats + 16, *sum = z + floats + 16;
-        float *w = sum + floats + 16, *kernel = w + g.kernels * floats + 16;
-        if (memory) huge_pages(x, bytes - 64);
+        float *w = sum + floats + 16, *kernel = w + sums + 16;
+        if (memory) huge_pages(x, owned * sizeof(float));
         Backward<T> run{plan, g, a, grad, grad_strides, to, x, z, sum, w, kernel};
 #pragma omp for schedule(static)
-        for (int64_t h = 0; h < g.heads; ++h) {
-            if (memory) {
-                run.head(h);
-            } else {
+        for (int64_t item = 0; item < g.heads * parts; ++item) {
+            if (!memory) {
 #pragma omp atomic write
                 failed = true;
+                continue;
+            }
+            int64_t h = item / parts, part = item % parts;
+            if (shared) run.kernel = (float*)aligned(shared) + item * sums;
+            run.rows(h, g.batch * part / parts, g.batch * (part + 1) / parts);
+            if (!shared && run.parameters()) run.finish(h, 1, 0);
+        }
+        if (shared && run.parameters()) {
+#pragma omp for schedule(static)
+            for (int64_t h = 0; h < g.heads; ++h) {
+                if (failed) continue;
+                run.kernel = (float*)aligned(shared) + h * parts * sums;
+                run.finish(h, parts, sums);
             }
         }
         std::free(memory);
     }
+    std::free(shared);
     return failed ? NO_MEMORY : OK;
 }
 

@@ -103,6 +103,26 @@ def test_golden_vectors(case, name):
     close(got, golden["output/conv_plus_skip64"], 1e-6)
 
 
+@pytest.mark.parametrize("name", backends()[1:])
+@pytest.mark.parametrize("taps", [60, 20])
+def test_many_blocks_with_gates_and_lengths(taps, name):
+    """Blocks of a long row (transforms, then chunks of the direct sum), every feature at once."""
+    length = 3000
+    args = dict(u=draw(2, 1, length), k=draw(2, 1, taps, seed=1), D=draw(2, 1, seed=2))
+    args |= dict(k_rev=draw(2, 1, 25, seed=3), in_gate=draw(2, 1, length, seed=4))
+    args["out_gate"] = draw(2, 2, 1, length, seed=5)
+    assert plan(length, taps, 25).step < length or taps == 20
+    found = []
+    for backend, dtype in ((name, torch.float32), ("reference", torch.float64)):
+        leaves = {n: t.to(dtype, copy=True).requires_grad_() for n, t in args.items()}
+        with battery.backend(backend), battery.poisoned():
+            y = long_conv(**leaves, lengths=torch.tensor([3000, 2100]))
+            grads = torch.autograd.grad(y, leaves.values(), draw(*y.shape, seed=6).to(dtype))
+        found.append([y.detach(), *grads])
+    for got, want in zip(*found, strict=True):
+        close(got, want, 4e-6)
+
+
 def test_every_plan_has_room():
     for length in (1, 5, 63, 64, 65, 300, 1000, 4097, 70000):
         for taps in {1, 2, 48, 49, length // 3 + 1, length}:

@@ -7,8 +7,8 @@ import torch
 from kernelmill.ops.registry import Example
 
 
-def _causal(batch, heads, length, taps, kernels=None, decay=True, **options):
-    """u, k, D; options: reverse (taps), gates, lengths, wide (float32 kernels)."""
+def _causal(batch, heads, length, taps, kernels=None, **options):
+    """u, k, D; options: reverse (taps), offset, gates, lengths, wide (float32 kernels)."""
 
     def make(randn, dtype, device):
         lead = (heads,) if kernels is None else (kernels, heads)
@@ -41,6 +41,10 @@ EXAMPLES = (
     Example("causal", _causal(2, 3, 128, 128)),
     Example("odd", _causal(3, 2, 101, 101)),
     Example("few_taps", _causal(2, 3, 75, 5)),
+    Example(
+        "few_taps_everything",
+        _causal(2, 2, 75, 5, kernels=2, reverse=4, gates="each", lengths=[75, 40]),
+    ),
     Example("long_kernel", _causal(2, 2, 70, 150)),
     Example("kernels", _causal(2, 3, 96, 96, kernels=2)),
     Example("bidirectional", _causal(2, 2, 90, 90, reverse=90)),
@@ -51,6 +55,10 @@ EXAMPLES = (
         _causal(3, 2, 67, 67, kernels=2, reverse=30, gates="each", lengths=[50, 67, 0], wide=True),
     ),
     Example("blocks", _causal(1, 2, 900, 70, reverse=66)),
+    Example(
+        "blocks_everything",
+        _causal(2, 1, 700, 60, kernels=2, reverse=30, gates="each", lengths=[700, 333]),
+    ),
     Example("long", _causal(1, 1, 4200, 4200, kernels=2, reverse=90, gates="all", lengths=[4100])),
     Example("one", _causal(1, 1, 1, 1)),
     Example("empty_batch", _causal(0, 2, 16, 16)),
