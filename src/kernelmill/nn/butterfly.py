@@ -8,8 +8,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from kernelmill.nn.long_conv_kernel import check_share
 from kernelmill.nn.optim_module import OptimModule
 from kernelmill.ops.long_conv.butterfly import HALF, butterfly_fft, dft_matrix
+from kernelmill.ops.numerics import sum_dtype
 
 
 class ButterflyFFT(OptimModule):
@@ -64,8 +66,7 @@ class ButterflyFFT(OptimModule):
             raise ValueError(f"max_m: got {max_m}, wanted a power of two of at least 2")
         if heads < 1:
             raise ValueError(f"heads: got {heads}, wanted at least 1")
-        if not 0 <= dropout < 1:
-            raise ValueError(f"dropout: got {dropout}, wanted a number in [0, 1)")
+        check_share("dropout", dropout)
         if not learning_rate > 0:
             raise ValueError(f"learning_rate: got {learning_rate}, wanted a number above 0")
         self.learn, self.heads, self.additive = learn, heads, additive
@@ -101,7 +102,7 @@ class ButterflyFFT(OptimModule):
         if self.heads > 1 and (x.dim() < 2 or x.shape[-2] != self.heads):
             raise ValueError(f"x: got shape {tuple(x.shape)}, wanted (..., {self.heads}, L)")
         flat = x.unsqueeze(-2) if x.dim() == 1 else x
-        held = torch.float64 if self.mat_2.dtype == torch.float64 else torch.float32
+        held = sum_dtype(self.mat_2.dtype)
         dtype = torch.promote_types(torch.promote_types(x.dtype, held), torch.complex64)
         y = butterfly_fft(flat.to(dtype), n, lambda m: self.matrix(m).to(dtype), self.max_m)
         return y.squeeze(-2) if x.dim() == 1 else y

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from kernelmill.ops.numerics import sum_dtype
+
 
 @dataclass
 class ConvState:
@@ -25,7 +27,7 @@ class ConvState:
     @classmethod
     def start(cls, kernel: Tensor, batch: int) -> ConvState:
         """For ``kernel`` (C, H, Lk), which is kept as it is now."""
-        wide = kernel.detach().to(_wide(kernel.dtype))
+        wide = kernel.detach().to(sum_dtype(kernel.dtype))
         backwards = wide.flip(-1).roll(1, -1)
         past = wide.new_zeros(batch, *kernel.shape[1:])
         return cls(past, torch.cat([backwards, backwards], -1))
@@ -62,7 +64,3 @@ class ConvState:
     def select(self, index: Tensor) -> ConvState:
         """The state of the samples ``index``, which may repeat (beams); a copy."""
         return ConvState(self.past.index_select(0, index), self.taps, self.position)
-
-
-def _wide(dtype: torch.dtype) -> torch.dtype:
-    return torch.float64 if dtype == torch.float64 else torch.float32

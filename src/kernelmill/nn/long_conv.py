@@ -12,7 +12,8 @@ from kernelmill.nn.butterfly import ButterflyFFT
 from kernelmill.nn.conv_state import ConvState
 from kernelmill.nn.long_conv_kernel import LongConvKernel, check_share
 from kernelmill.ops.long_conv import long_conv
-from kernelmill.ops.long_conv.butterfly import HALF, next_power_of_two
+from kernelmill.ops.long_conv.butterfly import HALF
+from kernelmill.ops.numerics import next_power_of_two
 
 MODES = ("linear", "circular2L", "official")
 

@@ -7,9 +7,9 @@ import ctypes
 import torch
 from torch import Tensor
 
+from kernelmill.ops.kernel_call import DTYPES, pointer, unfit
 from kernelmill.ops.native import native
 
-_DTYPES = {torch.float32: 0, torch.bfloat16: 1, torch.float16: 2}
 _MODES = {"clamp": 0, "abs": 1, "signed": 2}
 _P, _I, _F = ctypes.c_void_p, ctypes.c_int, ctypes.c_float
 _FORWARD = (_P, _P, _P, _P, _P, _F, _I, _I, _P, _P, _P, _I)
@@ -19,11 +19,7 @@ _Sizes, _Strides = ctypes.c_int64 * 4, ctypes.c_int64 * 3
 
 
 def fits(x, p, mask, eps, negative, save) -> str | None:
-    if x.device.type != "cpu":
-        return f"x is on {x.device}"
-    if x.dtype not in _DTYPES:
-        return f"no CPU kernel for {x.dtype}"
-    return None
+    return unfit("cpu", "x", x)
 
 
 def _layout(x: Tensor, mask: Tensor | None) -> Tensor:
@@ -38,10 +34,6 @@ def _strides(x: Tensor) -> ctypes.Array:
     return _Strides(*x.stride()[:2], 1 if x.shape[2] == 1 and x.is_contiguous() else x.stride(2))
 
 
-def _pointer(tensor: Tensor | None) -> int | None:
-    return None if tensor is None else tensor.data_ptr()
-
-
 def forward(x, p, mask, eps, negative, save):
     batch, count, channels = x.shape
     y = torch.empty((batch, channels), dtype=x.dtype)
@@ -52,8 +44,8 @@ def forward(x, p, mask, eps, negative, save):
     mask = None if mask is None else mask.contiguous()
     p = p.to(torch.float32).contiguous()
     code = native().function("gem_forward", _FORWARD)(
-        x.data_ptr(), _Sizes(batch, count, channels, p.numel()), _strides(x), _pointer(mask),
-        p.data_ptr(), eps, _DTYPES[x.dtype], _MODES[negative], y.data_ptr(),
+        x.data_ptr(), _Sizes(batch, count, channels, p.numel()), _strides(x), pointer(mask),
+        p.data_ptr(), eps, DTYPES[x.dtype], _MODES[negative], y.data_ptr(),
         wide.data_ptr() if half else None, slope.data_ptr() if save else None,
         torch.get_num_threads(),
     )  # fmt: skip
@@ -90,7 +82,7 @@ def backward(needs, grads, args, results):
         mask = None if mask is None else mask.contiguous()
         library.function("gem_backward", _BACKWARD)(
             grad.data_ptr(), source.data_ptr(), _Sizes(batch, count, channels, p.numel()),
-            _strides(source), _pointer(mask), wide_p.data_ptr(), eps, _DTYPES[x.dtype],
+            _strides(source), pointer(mask), wide_p.data_ptr(), eps, DTYPES[x.dtype],
             _MODES[negative], (y if x.dtype is torch.float32 else wide).data_ptr(),
             out.data_ptr(), _strides(out), torch.get_num_threads(),
         )  # fmt: skip
@@ -100,7 +92,7 @@ def backward(needs, grads, args, results):
         check_saved(slope, y)
         total = torch.empty(p.numel(), dtype=torch.float32)
         library.function("gem_grad_p", _GRAD_P)(
-            grad.data_ptr(), _DTYPES[x.dtype], slope.data_ptr(), batch, channels, p.numel(),
+            grad.data_ptr(), DTYPES[x.dtype], slope.data_ptr(), batch, channels, p.numel(),
             total.data_ptr(),
         )  # fmt: skip
         grad_p = total.to(p.dtype)

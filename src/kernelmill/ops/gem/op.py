@@ -9,10 +9,10 @@ from torch import Tensor
 
 from kernelmill.ops.gem import cpu, triton
 from kernelmill.ops.gem.reference import gem_reference, tokens_reference
+from kernelmill.ops.numerics import FLOATS, sum_dtype
 from kernelmill.ops.registry import Example, Kernels, Operator, register
 
 NEGATIVE = ("clamp", "abs", "signed", "shift")
-_FLOATS = (torch.float32, torch.float64, torch.float16, torch.bfloat16)
 
 
 def gem(
@@ -88,7 +88,7 @@ def gem(
 
 def _tokens(x: Tensor, dim: int | tuple[int, ...] | None) -> Tensor:
     """A view (B, N, C) of x."""
-    if not isinstance(x, Tensor) or x.dtype not in _FLOATS:
+    if not isinstance(x, Tensor) or x.dtype not in FLOATS:
         got = x.dtype if isinstance(x, Tensor) else type(x).__name__
         raise TypeError(f"x: got {got}, wanted a float32, float64, float16 or bfloat16 tensor")
     rank = x.dim()
@@ -124,9 +124,9 @@ def _exponents(p: Tensor | float, x: Tensor, groups: int, negative: str) -> tupl
         if not -math.inf < p < math.inf or (negative == "signed" and p <= 0):
             wanted = "a finite number above 0" if negative == "signed" else "a finite number"
             raise ValueError(f"p: got {p}, wanted {wanted}")
-        wide = torch.float64 if x.dtype == torch.float64 else torch.float32
-        return torch.full((groups,), float(p), dtype=wide, device=x.device), False
-    if p.dtype not in _FLOATS:
+        dtype = sum_dtype(x.dtype)
+        return torch.full((groups,), float(p), dtype=dtype, device=x.device), False
+    if p.dtype not in FLOATS:
         raise TypeError(f"p: got {p.dtype}, wanted a floating-point tensor")
     if p.device != x.device:
         raise ValueError(f"p: got a tensor on {p.device}, wanted one on {x.device} (where x is)")

@@ -19,6 +19,8 @@ import math
 import torch
 from torch import Tensor
 
+from kernelmill.ops.numerics import sum_dtype
+
 
 def gem_reference(
     x: Tensor,
@@ -46,7 +48,7 @@ def tokens_reference(
     x: Tensor, p: Tensor, mask: Tensor | None, eps: float, negative: str
 ) -> Tensor:
     """The definition for x: (B, N, C), p: (G,), mask: (B, N) bool -> (B, C)."""
-    dtype = torch.float64 if x.dtype == torch.float64 else torch.float32
+    dtype = sum_dtype(x.dtype)
     z = x.to(dtype)
     p = p.to(dtype).repeat_interleave(x.shape[2] // p.numel())  # (C,)
     if mask is None:

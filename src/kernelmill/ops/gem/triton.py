@@ -10,20 +10,15 @@ import torch
 from torch import Tensor
 
 from kernelmill.ops.gem.cpu import check_saved
+from kernelmill.ops.kernel_call import unfit
+from kernelmill.ops.numerics import next_power_of_two
 
 _MODES = {"clamp": 0, "abs": 1, "signed": 2}
-_DTYPES = (torch.float32, torch.bfloat16, torch.float16)
 _kernels = None
 
 
 def fits(x, p, mask, eps, negative, save) -> str | None:
-    from kernelmill.ops.registry import interpreting
-
-    if x.device.type != "cuda" and not interpreting():
-        return f"x is on {x.device}"
-    if x.dtype not in _DTYPES:
-        return f"no Triton kernel for {x.dtype}"
-    return None
+    return unfit("triton", "x", x)
 
 
 def _load():
@@ -40,12 +35,8 @@ def _blocks(x: Tensor) -> tuple[int, int]:
     """BLOCK_N, BLOCK_C: the contiguous dimension gets the wide side."""
     count, channels = x.shape[1:]
     if x.stride(2) == 1:
-        return min(32, _power(count)), min(64, _power(channels))
-    return min(128, _power(count)), min(16, _power(channels))
-
-
-def _power(n: int) -> int:
-    return 1 << max(0, n - 1).bit_length()
+        return min(32, next_power_of_two(count)), min(64, next_power_of_two(channels))
+    return min(128, next_power_of_two(count)), min(16, next_power_of_two(channels))
 
 
 def _mask(mask: Tensor | None, x: Tensor) -> Tensor:

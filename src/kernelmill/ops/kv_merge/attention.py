@@ -10,6 +10,7 @@ from torch import Tensor
 from kernelmill.ops.kv_merge import triton
 from kernelmill.ops.kv_merge.checks import check_mass
 from kernelmill.ops.kv_merge.op import KVMerged
+from kernelmill.ops.numerics import sum_dtype
 from kernelmill.ops.registry import forced
 
 
@@ -40,7 +41,7 @@ def merged_attention(
 
 def log_counts(counts: Tensor, dtype: torch.dtype, by_count: bool = True) -> Tensor:
     """What a slot's logits get: log(count), or 0 if not ``by_count``; -inf for an empty slot."""
-    sums = torch.float64 if dtype == torch.float64 else torch.float32
+    sums = sum_dtype(dtype)
     bias = counts.to(sums).log() if by_count else torch.zeros_like(counts, dtype=sums)
     return bias.masked_fill(counts == 0, -math.inf).to(dtype)
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-FLOATS = (torch.float32, torch.float64, torch.float16, torch.bfloat16)
+from kernelmill.ops.numerics import FLOATS, sum_dtype
+
 MASSES = ("bias", "value", "none")
 
 
@@ -24,8 +25,8 @@ def check_mass(mass: str) -> None:
 
 
 def wide(x: Tensor) -> Tensor:
-    """What sums are taken in: float64 stays, all else is float32."""
-    return x if x.dtype == torch.float64 else x.float()
+    """In the dtype that sums are taken in."""
+    return x.to(sum_dtype(x.dtype))
 
 
 def without_autocast(x: Tensor) -> torch.autocast:

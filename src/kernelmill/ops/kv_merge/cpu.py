@@ -7,9 +7,8 @@ import ctypes
 import torch
 from torch import Tensor
 
-from kernelmill.ops.native import native
+from kernelmill.ops.kernel_call import DTYPES, longs, pointer, run, unfit_together
 
-_DTYPES = {torch.float32: 0, torch.bfloat16: 1, torch.float16: 2}
 _P, _I, _F = ctypes.c_void_p, ctypes.c_int, ctypes.c_float
 _COSINE = (_P, _P, _P, _I, _P, _I)
 _CHOOSE = (_P, _P, _P, _P, _F, _P, _P, _I)
@@ -18,15 +17,7 @@ _SUMS = (_P, _P, _P, _P, _I, _F, _I, _P, _I)
 
 
 def fits(*args) -> str | None:
-    tensors = [x for x in args if isinstance(x, Tensor)]
-    for x in tensors:
-        if x.device.type != "cpu":
-            return f"a tensor is on {x.device}"
-        if x.dtype not in _DTYPES:
-            return f"no CPU kernel for {x.dtype}"
-        if x.dtype != tensors[0].dtype:
-            return f"dtypes differ: {x.dtype} and {tensors[0].dtype}"
-    return None
+    return unfit_together("cpu", [x for x in args if isinstance(x, Tensor)])
 
 
 def _rows(x: Tensor) -> Tensor:
@@ -39,15 +30,6 @@ def _row_stride(x: Tensor) -> int:
     return x.stride(1) if x.shape[1] > 1 or x.shape[0] == 1 else x.stride(0)
 
 
-def _call(name: str, argtypes: tuple, *args) -> None:
-    if native().function(name, argtypes)(*args, torch.get_num_threads()):
-        raise MemoryError(f"{name}: no memory for its scratch")
-
-
-def _longs(*values: int) -> ctypes.Array:
-    return (ctypes.c_int64 * len(values))(*values)
-
-
 def adjacent_cosine(keys: Tensor) -> tuple[Tensor]:
     """float32 (B, H, T - 1)."""
     batch, heads, total, width = keys.shape
@@ -55,9 +37,9 @@ def adjacent_cosine(keys: Tensor) -> tuple[Tensor]:
     out = torch.empty(batch, heads, max(total - 1, 0))
     if not out.numel():
         return (out,)
-    _call(
-        "kv_cosine", _COSINE, keys.data_ptr(), _longs(batch * heads, total, width),
-        _longs(_row_stride(keys), keys.stride(2)), _DTYPES[keys.dtype], out.data_ptr(),
+    run(
+        "kv_cosine", _COSINE, keys.data_ptr(), longs(batch * heads, total, width),
+        longs(_row_stride(keys), keys.stride(2)), DTYPES[keys.dtype], out.data_ptr(),
     )  # fmt: skip
     return (out,)
 
@@ -70,9 +52,9 @@ def choose(
     edges = torch.empty(cosine.shape, dtype=torch.bool)
     merged = torch.empty(batch, heads, dtype=torch.int64)
     scores = scores.float().contiguous()
-    _call(
-        "kv_choose", _CHOOSE, cosine.data_ptr(), scores.data_ptr(), _longs(batch * heads, total),
-        _longs(recent, heavy, -1 if merges is None else merges), threshold, edges.data_ptr(),
+    run(
+        "kv_choose", _CHOOSE, cosine.data_ptr(), scores.data_ptr(), longs(batch * heads, total),
+        longs(recent, heavy, -1 if merges is None else merges), threshold, edges.data_ptr(),
         merged.data_ptr(),
     )  # fmt: skip
     return edges, merged
@@ -93,12 +75,12 @@ def merge(
     ids = torch.empty(batch, heads, total, dtype=torch.int32)
     lengths = torch.empty(batch, heads, dtype=torch.int32)
     flags = (ctypes.c_int * 2)(gaussian, mass == "value")
-    _call(
+    run(
         "kv_merge", _MERGE, keys.data_ptr(), values.data_ptr(),
-        None if counts is None else counts.data_ptr(), pivot_scores.data_ptr(), edges.data_ptr(),
-        _longs(batch * heads, total, width, values.shape[3], slots),
-        _longs(_row_stride(keys), keys.stride(2), _row_stride(values), values.stride(2)),
-        _DTYPES[keys.dtype], 0.0 if sigma is None else sigma, flags, out_keys.data_ptr(),
+        pointer(counts), pivot_scores.data_ptr(), edges.data_ptr(),
+        longs(batch * heads, total, width, values.shape[3], slots),
+        longs(_row_stride(keys), keys.stride(2), _row_stride(values), values.stride(2)),
+        DTYPES[keys.dtype], 0.0 if sigma is None else sigma, flags, out_keys.data_ptr(),
         out_values.data_ptr(), out_counts.data_ptr(), ids.data_ptr(), pivots.data_ptr(),
         lengths.data_ptr(),
     )  # fmt: skip
@@ -112,10 +94,10 @@ def column_sums(queries: Tensor, keys: Tensor, scale: float | None, causal: bool
     out = torch.empty(batch, heads, total)
     if out.numel():
         groups = queries.shape[1] // heads
-        _call(
+        run(
             "kv_column_sums", _SUMS, queries.data_ptr(), keys.data_ptr(),
-            _longs(batch * heads, groups, queries.shape[2], total, width),
-            _longs(_row_stride(queries), queries.stride(2), _row_stride(keys), keys.stride(2)),
-            _DTYPES[keys.dtype], width**-0.5 if scale is None else scale, causal, out.data_ptr(),
+            longs(batch * heads, groups, queries.shape[2], total, width),
+            longs(_row_stride(queries), queries.stride(2), _row_stride(keys), keys.stride(2)),
+            DTYPES[keys.dtype], width**-0.5 if scale is None else scale, causal, out.data_ptr(),
         )  # fmt: skip
     return (out,)

@@ -12,7 +12,6 @@ from torch import Tensor
 from kernelmill.ops.kv_merge import cpu, triton
 from kernelmill.ops.kv_merge.checks import wide, without_autocast
 from kernelmill.ops.kv_merge.reference import (
-    adjacent_cosine_reference,
     chosen_edges,
     merge_sets,
     protected_tokens,
@@ -56,7 +55,7 @@ def merge_cache(
         raise ValueError("scores: not all of them are finite")
     total = keys.shape[2]
     if order is None:
-        order = _cosine(keys, backend)
+        order = COSINE(keys, backend=backend)
     merges = None if budget is None else max(0, total - budget)
     if backend == "cpu" and max_set is None and total:
         edges, merged = cpu.choose(order, scores, recent, heavy, merges, threshold or 0.0)
@@ -92,12 +91,6 @@ def merge_cache(
         new_keys.to(keys.dtype), new_values.to(values.dtype), new_counts,
         ids.int(), pivots.int(), lengths.int(),
     )  # fmt: skip
-
-
-def _cosine(keys: Tensor, backend: str) -> Tensor:
-    if backend == "reference":
-        return adjacent_cosine_reference(wide(keys))
-    return COSINE.kernels[backend].forward(keys)[0]
 
 
 def _evicted(

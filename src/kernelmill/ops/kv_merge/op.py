@@ -8,8 +8,9 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from kernelmill.ops.kv_merge.checks import FLOATS, check_cache, check_mass
+from kernelmill.ops.kv_merge.checks import check_cache, check_mass
 from kernelmill.ops.kv_merge.merging import backend_for, merge_cache
+from kernelmill.ops.numerics import FLOATS
 
 EDGE_ORDERS = ("cosine", "random")
 PIVOTS = ("attention", "last", "random")

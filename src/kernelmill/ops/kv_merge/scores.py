@@ -11,6 +11,7 @@ from kernelmill.ops.kv_merge.reference import (
     adjacent_cosine_reference,
     attention_column_sums_reference,
 )
+from kernelmill.ops.numerics import sum_dtype
 from kernelmill.ops.registry import Example, Kernels, Operator, register
 
 CHUNK = 256  # queries whose probabilities the gradient holds at once
@@ -92,8 +93,8 @@ def _cosine_plain(keys):
 
 def _cosine_fake(keys):
     batch, heads, total, _ = keys.shape
-    dtype = torch.float64 if keys.dtype == torch.float64 else torch.float32
-    return (keys.new_empty((batch, heads, max(total - 1, 0)), dtype=dtype),)
+    shape = (batch, heads, max(total - 1, 0))
+    return (keys.new_empty(shape, dtype=sum_dtype(keys.dtype)),)
 
 
 def _cosine_backward(needs, grads, args, results):
@@ -115,8 +116,8 @@ def _sums_plain(queries, keys, scale, causal):
 
 
 def _sums_fake(queries, keys, scale, causal):
-    double = torch.float64 in (queries.dtype, keys.dtype)
-    return (keys.new_empty(keys.shape[:3], dtype=torch.float64 if double else torch.float32),)
+    dtype = sum_dtype(torch.promote_types(queries.dtype, keys.dtype))
+    return (keys.new_empty(keys.shape[:3], dtype=dtype),)
 
 
 def _sums_backward(needs, grads, args, results):

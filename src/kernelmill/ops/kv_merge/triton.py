@@ -7,28 +7,17 @@ import importlib.util
 import torch
 from torch import Tensor
 
-_DTYPES = (torch.float32, torch.bfloat16, torch.float16)
+from kernelmill.ops.kernel_call import unfit_together
+from kernelmill.ops.numerics import next_power_of_two
+from kernelmill.ops.registry import interpreting
+
 _LOG2E = 1.4426950408889634
 _INSTALLED = importlib.util.find_spec("triton") is not None
 _kernels = None
 
 
-def _interpreted() -> bool:
-    from kernelmill.ops.registry import interpreting
-
-    return interpreting()
-
-
 def fits(*args) -> str | None:
-    tensors = [x for x in args if isinstance(x, Tensor)]
-    for x in tensors:
-        if x.device.type != "cuda" and not _interpreted():
-            return f"a tensor is on {x.device}"
-        if x.dtype not in _DTYPES:
-            return f"no Triton kernel for {x.dtype}"
-        if x.dtype != tensors[0].dtype:
-            return f"dtypes differ: {x.dtype} and {tensors[0].dtype}"
-    return None
+    return unfit_together("triton", [x for x in args if isinstance(x, Tensor)])
 
 
 def _load():
@@ -41,12 +30,8 @@ def _load():
     return _kernels
 
 
-def _power(n: int) -> int:
-    return 1 << max(0, n - 1).bit_length()
-
-
 def _tile(n: int, least: int, most: int) -> int:
-    return min(most, max(least, _power(n)))
+    return min(most, max(least, next_power_of_two(n)))
 
 
 def adjacent_cosine(keys: Tensor) -> tuple[Tensor]:
@@ -75,7 +60,7 @@ def column_sums(queries: Tensor, keys: Tensor, scale: float | None, causal: bool
     rest = (
         scale, count, total, width, heads, all_heads // heads, *queries.stride(), *keys.stride()
     )  # fmt: skip
-    options = {"CAUSAL": causal, "UPCAST": _interpreted(), "BLOCK_D": _tile(width, 16, 128)}
+    options = {"CAUSAL": causal, "UPCAST": interpreting(), "BLOCK_D": _tile(width, 16, 128)}
     options |= blocks
     grid = (batch * all_heads * -(-count // blocks["BLOCK_N"]),)
     if lse.numel():
@@ -97,7 +82,7 @@ def merge(
     if not sizes.numel():
         return (*found, sizes), pivots
     starts, ends = _bounds(ids, slots)
-    block_d, block_v = _power(width), _power(value_width)
+    block_d, block_v = next_power_of_two(width), next_power_of_two(value_width)
     _load().merge[(sizes.numel(),)](
         keys, values, starts if counts is None else counts.to(torch.int32).contiguous(),
         pivot_scores.float().contiguous(), starts, ends, *found, sizes, pivots,
@@ -147,7 +132,7 @@ def decode(
     _load().decode[(batch * heads * splits,)](
         queries.contiguous(), keys, values, counts.to(torch.int32).contiguous(), parts, lse,
         scale * _LOG2E, rows, slots, length, width, value_width, heads, splits, *keys.stride(),
-        *values.stride(), BY_COUNT=by_count, UPCAST=_interpreted(), BLOCK_N=_tile(rows, 16, 64),
+        *values.stride(), BY_COUNT=by_count, UPCAST=interpreting(), BLOCK_N=_tile(rows, 16, 64),
         BLOCK_M=block_m, BLOCK_D=_tile(width, 16, 128), BLOCK_V=_tile(value_width, 16, 256),
     )  # fmt: skip
     share = torch.softmax(lse * (1 / _LOG2E), 2)

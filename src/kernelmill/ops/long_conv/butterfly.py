@@ -18,17 +18,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from kernelmill.ops.numerics import next_power_of_two
+
 HALF = (torch.float16, torch.bfloat16)
 
 
 def dft_matrix(size: int, dtype: torch.dtype = torch.complex64, device=None) -> Tensor:
     """``exp(-2 pi i j k / size)``, (size, size), rounded from float64."""
     return _roots(size, size, size, dtype, device)
-
-
-def next_power_of_two(size: int) -> int:
-    """The smallest power of two that is at least ``size`` (and 1)."""
-    return 1 << max(size - 1, 0).bit_length()
 
 
 def butterfly_fft(

@@ -8,11 +8,11 @@ from functools import lru_cache
 import torch
 from torch import Tensor
 
+from kernelmill.ops.kernel_call import DTYPES, longs, pointer, run, unfit
 from kernelmill.ops.long_conv.layout import in_layout_of
 from kernelmill.ops.long_conv.plan import Plan, plan
 from kernelmill.ops.native import native
 
-_DTYPES = {torch.float32: 0, torch.bfloat16: 1, torch.float16: 2}
 _P, _I = ctypes.c_void_p, ctypes.c_int
 _FACTORS = (_P, _P, _P)
 _FORWARD = (_P, _P, _P, _P, _I, _P, _I)
@@ -20,19 +20,7 @@ _BACKWARD = (_P, _P, _P, _P, _I, _P, _P, _I)
 
 
 def fits(u, k, skip, k_rev, in_gate, out_gate, lengths, reverse_offset) -> str | None:
-    if u.device.type != "cpu":
-        return f"u is on {u.device}"
-    if u.dtype not in _DTYPES:
-        return f"no CPU kernel for {u.dtype}"
-    return None
-
-
-def _longs(values) -> ctypes.Array:
-    return (ctypes.c_int64 * len(values))(*values)
-
-
-def _pointer(tensor: Tensor | None) -> int | None:
-    return None if tensor is None else tensor.data_ptr()
+    return unfit("cpu", "u", u)
 
 
 @lru_cache(maxsize=32)
@@ -41,7 +29,7 @@ def _factors(size: int, radix: int, isa: str) -> Tensor:
     if not size:  # the sum itself
         return torch.empty(0)
     function, sizes, count = (
-        native().function("long_conv_factors", _FACTORS), _longs((size, radix)), ctypes.c_int64()
+        native().function("long_conv_factors", _FACTORS), longs(size, radix), ctypes.c_int64()
     )  # fmt: skip
     function(sizes, None, ctypes.byref(count))
     table = torch.empty(count.value, dtype=torch.float32)
@@ -67,12 +55,12 @@ class _Call:
         skip = None if skip is None else skip.contiguous()
         lengths = None if lengths is None else lengths.to(torch.int64).contiguous()
         self.tensors = (u, in_gate, out_gate, k, k_rev if ahead else None, skip, lengths)
-        self.k, self.k_rev, self.dtype = k, k_rev, _DTYPES[u.dtype]
+        self.k, self.k_rev, self.dtype = k, k_rev, DTYPES[u.dtype]
         self.shape = (u.shape[0], k.shape[0], *u.shape[1:])
         self.plan: Plan = plan(length, taps, ahead - 1 + offset if ahead else 0)
         self.factors = _factors(self.plan.size, self.plan.radix, native().isa)
-        self.sizes = _longs((*self.shape, taps, ahead, offset, *self.plan))
-        self.inputs = (_P * 7)(*map(_pointer, self.tensors))
+        self.sizes = longs(*self.shape, taps, ahead, offset, *self.plan)
+        self.inputs = (_P * 7)(*map(pointer, self.tensors))
         self.strides = (
             *u.stride()[:2],
             *((0, 0) if in_gate is None else in_gate.stride()[:2]),
@@ -80,18 +68,13 @@ class _Call:
         )
 
 
-def _run(name: str, argtypes: tuple, *args) -> None:
-    if native().function(name, argtypes)(*args, torch.get_num_threads()):
-        raise MemoryError(f"{name}: no memory for its scratch")
-
-
 def forward(u, k, skip, k_rev, in_gate, out_gate, lengths, reverse_offset):
     call = _Call(u, k, skip, k_rev, in_gate, out_gate, lengths, reverse_offset)
     y = torch.empty(call.shape, dtype=u.dtype)
     if y.numel():
-        _run(
+        run(
             "long_conv_forward", _FORWARD, call.sizes, call.factors.data_ptr(), call.inputs,
-            _longs(call.strides), call.dtype, y.data_ptr(),
+            longs(*call.strides), call.dtype, y.data_ptr(),
         )  # fmt: skip
     return (y,)
 
@@ -112,10 +95,10 @@ def backward(needs, grads, args, results):
         make = torch.empty if grad.numel() else torch.zeros
         outputs[name] = make(shape, dtype=like.dtype) if need else None
     if grad.numel() and any(x is not None for x in outputs.values()):
-        _run(
+        run(
             "long_conv_backward", _BACKWARD, call.sizes, call.factors.data_ptr(), call.inputs,
-            _longs((*call.strides, *grad.stride()[:3])), call.dtype, grad.data_ptr(),
-            (_P * 6)(*map(_pointer, outputs.values())),
+            longs(*call.strides, *grad.stride()[:3]), call.dtype, grad.data_ptr(),
+            (_P * 6)(*map(pointer, outputs.values())),
         )  # fmt: skip
     if by_forward:  # blocks and few taps: the result without its gate
         (plain,) = forward(u, k, skip, k_rev, in_gate, None, lengths, reverse_offset)

@@ -8,10 +8,10 @@ from torch import Tensor
 from kernelmill.ops.long_conv import cpu, triton
 from kernelmill.ops.long_conv.examples import EXAMPLES
 from kernelmill.ops.long_conv.reference import convolve_reference, long_conv_reference
+from kernelmill.ops.numerics import FLOATS, sum_dtype
 from kernelmill.ops.registry import Kernels, Operator, register
 
 BACKENDS = ("auto", "reference", "cpu", "triton")
-_FLOATS = (torch.float32, torch.float64, torch.float16, torch.bfloat16)
 
 
 def long_conv(
@@ -116,7 +116,7 @@ def _arguments(u, k, skip, k_rev, reverse_offset, in_gate, out_gate, lengths) ->
     for name, value in (("u", u), ("k", k)):
         if not isinstance(value, Tensor):
             raise TypeError(f"{name}: got {type(value).__name__}, wanted a tensor")
-    if u.dtype not in _FLOATS:
+    if u.dtype not in FLOATS:
         raise TypeError(f"u: got {u.dtype}, wanted float32, float64, float16 or bfloat16")
     if u.dim() != 3 or u.shape[2] < 1:
         raise ValueError(f"u: got shape {tuple(u.shape)}, wanted (B, H, L) with L >= 1")
@@ -157,7 +157,7 @@ def _parameter(name: str, value: Tensor | None, u: Tensor) -> Tensor | None:
         raise TypeError(f"{name}: got {value.dtype}, wanted {u.dtype} (as u has) or float32")
     if value.device != u.device:
         raise ValueError(f"{name}: got a tensor on {value.device}, wanted {u.device} (where u is)")
-    return value.to(torch.float64 if u.dtype == torch.float64 else torch.float32)
+    return value.to(sum_dtype(u.dtype))
 
 
 def _same(name: str, gate: Tensor | None, u: Tensor, shapes: tuple) -> None:

@@ -17,6 +17,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from kernelmill.ops.numerics import sum_dtype
+
 
 def long_conv_reference(
     u: Tensor,
@@ -55,7 +57,7 @@ def convolve_reference(
     reverse_offset: int,
 ) -> Tensor:
     """u, in_gate: (B, H, L); k, k_rev: (C, H, taps); skip: (C, H) -> (B, C, H, L) like out_gate."""
-    dtype = torch.float64 if u.dtype == torch.float64 else torch.float32
+    dtype = sum_dtype(u.dtype)
     length = u.shape[2]
     x = u.to(dtype)
     if in_gate is not None:

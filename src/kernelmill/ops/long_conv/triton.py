@@ -10,22 +10,16 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from kernelmill.ops.kernel_call import unfit
 from kernelmill.ops.long_conv.layout import in_layout_of
 from kernelmill.ops.long_conv.reference import convolve_reference
 from kernelmill.ops.long_conv.triton_call import Arguments, longest
 
-_DTYPES = (torch.float32, torch.bfloat16, torch.float16)
 MOST_PARTS = 64
 
 
 def fits(u, k, skip, k_rev, in_gate, out_gate, lengths, reverse_offset) -> str | None:
-    from kernelmill.ops.registry import interpreting
-
-    if u.device.type != "cuda" and not interpreting():
-        return f"u is on {u.device}"
-    if u.dtype not in _DTYPES:
-        return f"no Triton kernel for {u.dtype}"
-    return None
+    return unfit("triton", "u", u)
 
 
 def too_long(u: Tensor) -> str | None:

@@ -10,7 +10,6 @@ from torch import Tensor
 from kernelmill.ops.long_conv import triton_passes as passes
 from kernelmill.ops.long_conv.triton_call import Arguments, bits_of, factors, roots, tables
 
-MOST_PARTS = 64
 _WIDTH = 32
 
 

@@ -12,7 +12,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-FLOATS = (torch.float32, torch.float64, torch.float16, torch.bfloat16)
+from kernelmill.ops.numerics import FLOATS
+
 AXES = 3
 
 

@@ -8,10 +8,12 @@ from functools import lru_cache
 import torch
 from torch import Tensor
 
+from kernelmill.ops.kernel_call import DTYPES, longs, pointer, run, unfit
 from kernelmill.ops.native import native
 from kernelmill.ops.neighborhood.windows import axis_bounds
+from kernelmill.ops.numerics import sum_dtype
 
-_DTYPES = {torch.float32: 0, torch.bfloat16: 1, torch.float16: 2, torch.float64: 3}
+_DTYPES = {**DTYPES, torch.float64: 3}
 _P, _I, _D = ctypes.c_void_p, ctypes.c_int, ctypes.c_double
 _SHARED = (_P, _P, _P, _P, _P, _P, _P, _P, _P, _D, _I)
 _FORWARD = (*_SHARED, _P, _P, _I)
@@ -20,15 +22,7 @@ _PLAN = (_P, _P, _I, _P, _P)
 
 
 def fits(query, key, value, extra_key, extra_value, rpb, *window) -> str | None:
-    if query.device.type != "cpu":
-        return f"query is on {query.device}"
-    if query.dtype not in _DTYPES:
-        return f"no CPU kernel for {query.dtype}"
-    return None
-
-
-def _longs(*values: int) -> ctypes.Array:
-    return (ctypes.c_int64 * len(values))(*values)
+    return unfit("cpu", "query", query, _DTYPES)
 
 
 @lru_cache(maxsize=256)
@@ -37,19 +31,11 @@ def _tables(axes: tuple) -> Tensor:
     return torch.cat([axis_bounds(*axis).flatten() for axis in axes])
 
 
-def _pointer(x: Tensor | None) -> int | None:
-    return None if x is None else x.data_ptr()
-
-
 def _channels_last(x: Tensor | None) -> Tensor | None:
     """x with contiguous channels, copied only where they are not."""
     if x is None or x.stride(-1) == 1 or x.shape[-1] == 1:
         return x
     return x.contiguous()
-
-
-def _real(query: Tensor) -> torch.dtype:
-    return torch.float64 if query.dtype == torch.float64 else torch.float32
 
 
 class _Call:
@@ -61,15 +47,15 @@ class _Call:
     ):  # fmt: skip
         self.tensors = [_channels_last(x) for x in (query, key, value, extra_key, extra_value)]
         query, key, value, extra_key, extra_value = self.tensors
-        self.rpb = None if rpb is None else rpb.to(_real(query)).contiguous()
+        self.rpb = None if rpb is None else rpb.to(sum_dtype(query.dtype)).contiguous()
         batch, *grid, heads, width = query.shape
         count = 0 if extra_key is None else extra_key.shape[1]
-        self.sizes = _longs(
+        self.sizes = longs(
             batch, *grid, heads, key.shape[-2], width, value.shape[-1], count, *dilation,
             *kernel_size,
         )  # fmt: skip
         none = (0, 0, 0)
-        self.strides = _longs(
+        self.strides = longs(
             *(s for x in (query, key, value) for s in x.stride()[:5]),
             *(none if extra_key is None else extra_key.stride()[:3]),
             *(none if extra_value is None else extra_value.stride()[:3]),
@@ -80,22 +66,17 @@ class _Call:
 
     def arguments(self) -> tuple:
         return (
-            *map(_pointer, self.tensors), _pointer(self.rpb), self.sizes, self.strides,
+            *map(pointer, self.tensors), pointer(self.rpb), self.sizes, self.strides,
             self.bounds.data_ptr(), self.scale, self.dtype,
         )  # fmt: skip
 
     def plan(self) -> tuple[list[int], float]:
         """Tile on each axis and slabs; the share of useful products."""
-        plan, useful = _longs(0, 0, 0, 0), ctypes.c_double()
+        plan, useful = longs(0, 0, 0, 0), ctypes.c_double()
         native().function("na_plan", _PLAN)(
             self.sizes, self.bounds.data_ptr(), self.dtype, plan, ctypes.byref(useful)
         )
         return list(plan), useful.value
-
-
-def _run(name: str, argtypes: tuple, *args) -> None:
-    if native().function(name, argtypes)(*args, torch.get_num_threads()):
-        raise MemoryError(f"{name}: no memory for its scratch")
 
 
 def tiling(args: tuple) -> tuple[tuple[int, ...], float]:
@@ -108,10 +89,10 @@ def forward(*args):
     query, value = args[0], args[2]
     shape = query.shape[:-1]
     out = query.new_empty(*shape, value.shape[-1])
-    lse = query.new_empty(shape, dtype=_real(query))
+    lse = query.new_empty(shape, dtype=sum_dtype(query.dtype))
     if out.numel():
         call = _Call(*args)
-        _run("na_forward", _FORWARD, *call.arguments(), out.data_ptr(), lse.data_ptr())
+        run("na_forward", _FORWARD, *call.arguments(), out.data_ptr(), lse.data_ptr())
     return out, lse
 
 
@@ -119,7 +100,7 @@ def backward(needs, grads, args, results):
     query, key, value, extra_key, extra_value, rpb = args[:6]
     out, lse = results
     grad_out, grad_lse = (g.contiguous() for g in grads)
-    real = _real(query)
+    real = sum_dtype(query.dtype)
     pairs = needs[1] or needs[2], needs[3] or needs[4]  # keys and values go together
 
     def zeros(x: Tensor) -> Tensor:
@@ -138,8 +119,8 @@ def backward(needs, grads, args, results):
             grad_rpb = torch.zeros(query.shape[0], rpb.shape[0], groups * slabs, *rpb.shape[1:],
                                    dtype=real)  # fmt: skip
         found = (grad_query, grad_key, grad_value, grad_extra_key, grad_extra_value, grad_rpb)
-        pointers = (ctypes.c_void_p * 6)(*map(_pointer, found))
-        _run(
+        pointers = (ctypes.c_void_p * 6)(*map(pointer, found))
+        run(
             "na_backward", _BACKWARD, *call.arguments(), out.contiguous().data_ptr(),
             lse.contiguous().data_ptr(), grad_out.data_ptr(), grad_lse.data_ptr(), pointers,
         )  # fmt: skip

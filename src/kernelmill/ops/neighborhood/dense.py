@@ -7,6 +7,7 @@ from torch import Tensor
 
 from kernelmill.ops.neighborhood.arguments import Window
 from kernelmill.ops.neighborhood.masks import neighborhood_mask
+from kernelmill.ops.numerics import sum_dtype
 
 
 def attend(
@@ -18,7 +19,7 @@ def attend(
     Logits of all N x N pairs are stored: nothing here depends on the gathers of the definition.
     """
     batch, *shape, heads, _ = query.shape
-    wide = torch.float64 if query.dtype == torch.float64 else torch.float32
+    wide = sum_dtype(query.dtype)
     last = len(shape)
 
     def flat(x: Tensor, last: int) -> Tensor:  # (B, H, tokens, channels)

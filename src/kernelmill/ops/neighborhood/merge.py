@@ -9,6 +9,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from kernelmill.ops.neighborhood.arguments import check_tensor
+from kernelmill.ops.numerics import sum_dtype
 
 
 def merge_attentions(
@@ -62,7 +63,7 @@ def merge_attentions(
             raise ValueError(
                 f"lse_tensors[{i}]: got shape {tuple(lse.shape)}, wanted {tuple(first.shape[:-1])}"
             )
-    wide = torch.float64 if first.dtype == torch.float64 else torch.float32
+    wide = sum_dtype(first.dtype)
     out, lse = first.to(wide), lse_tensors[0].to(wide)
     for other, other_lse in zip(outputs[1:], lse_tensors[1:], strict=True):
         other_lse = other_lse.to(wide)

@@ -17,6 +17,7 @@ from kernelmill.ops.neighborhood.arguments import (
     widen,
 )
 from kernelmill.ops.neighborhood.reference import neighborhood_attention_plain
+from kernelmill.ops.numerics import sum_dtype
 from kernelmill.ops.registry import Example, Kernels, Operator, forced, register
 
 # Backends that take tensors of any rank as they are given.
@@ -288,7 +289,7 @@ def neighborhood_attention_reference(
 
 
 def _fake(query, key, value, *_):
-    wide = torch.float64 if query.dtype == torch.float64 else torch.float32
+    wide = sum_dtype(query.dtype)
     shape = query.shape[:-1]
     return query.new_empty(*shape, value.shape[-1]), query.new_empty(shape, dtype=wide)
 
@@ -392,7 +393,7 @@ def attention(
 
 def _cross(query, key, value, scale, return_lse):
     groups = query.shape[2] // key.shape[2]
-    wide = torch.float64 if query.dtype == torch.float64 else torch.float32
+    wide = sum_dtype(query.dtype)
     keys, values = (x.to(wide).repeat_interleave(groups, 2) for x in (key, value))
     logits = torch.einsum("bshd,bthd->bhst", query.to(wide) * scale, keys)
     lse = logits.logsumexp(-1)

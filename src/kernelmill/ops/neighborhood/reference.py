@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from kernelmill.ops.neighborhood.windows import axis_bounds
+from kernelmill.ops.numerics import sum_dtype
 
 _CHUNK = 1 << 24  # elements gathered at a time
 
@@ -55,7 +56,7 @@ def neighborhood_attention_plain(
     Tensors (B, X.., H, D) of any number of axes; sums in float32 (float64 for float64).
     """
     batch, *shape, heads, _ = query.shape
-    wide = torch.float64 if query.dtype == torch.float64 else torch.float32
+    wide = sum_dtype(query.dtype)
     groups = heads // key.shape[-2]
 
     def flat(x: Tensor, last: int) -> Tensor:

@@ -11,21 +11,18 @@ from functools import lru_cache
 import torch
 from torch import Tensor
 
+from kernelmill.ops.kernel_call import unfit
 from kernelmill.ops.neighborhood.windows import axis_bounds, query_bounds
+from kernelmill.ops.numerics import next_power_of_two
 
-_DTYPES = (torch.float32, torch.bfloat16, torch.float16)
 _WIDEST = 512  # channels of a head: a row of a tile must fit into shared memory
 _PROGRAMS = 512  # that partial sums are split over, about
 _LOG2E = math.log2(math.e)
 
 
 def fits(query, key, value, *_) -> str | None:
-    from kernelmill.ops.registry import interpreting
-
-    if query.device.type != "cuda" and not interpreting():
-        return f"query is on {query.device}"
-    if query.dtype not in _DTYPES:
-        return f"no Triton kernel for {query.dtype}"
+    if (refusal := unfit("triton", "query", query)) is not None:
+        return refusal
     if max(query.shape[-1], value.shape[-1]) > _WIDEST:
         return f"no Triton kernel for heads of more than {_WIDEST} channels"
     return None
@@ -42,10 +39,6 @@ def _tables(
         start, end = axis_bounds(n, k, s, d, causal)
         columns.append(torch.stack([start, end, *query_bounds(start, end, d)]))
     return torch.cat(columns, 1).to(device)
-
-
-def _power(n: int) -> int:
-    return 1 << max(0, n - 1).bit_length()
 
 
 def _tile(lanes: int, lengths: list[int], reach: list[int]) -> tuple[int, int, int]:
@@ -81,8 +74,8 @@ class _Launch:
         x, y, _ = self.shape
         self.rank = 1 if x == y == 1 else 2 if x == 1 else 3
         self.blocks = {
-            "D": self.width, "DV": self.values, "BD": max(16, _power(self.width)),
-            "BDV": max(16, _power(self.values)),
+            "D": self.width, "DV": self.values, "BD": max(16, next_power_of_two(self.width)),
+            "BDV": max(16, next_power_of_two(self.values)),
         }  # fmt: skip
         self.wide = max(self.blocks["BD"], self.blocks["BDV"]) * query.element_size()  # bytes a row
 
