@@ -26,16 +26,35 @@ def _matrix(tables, ROWS: tl.constexpr, COLUMNS: tl.constexpr, FLIPPED: tl.const
 
 
 @triton.jit
-def _down(re, im, tables, N1: tl.constexpr, N2: tl.constexpr, COMPLEX: tl.constexpr,
-          PRECISION: tl.constexpr):  # fmt: skip
-    """Values of x (N1, N2) at the roots."""
-    f_re = _matrix(tables, N1, N1, False)
-    f_im = _matrix(tables + N1 * N1, N1, N1, False)
+def _times(tables, re, im, N: tl.constexpr, COMPLEX: tl.constexpr, PRECISION: tl.constexpr):
+    """The complex matrix (N, N) at ``tables`` times re + i im; without COMPLEX im is zero."""
+    f_re, f_im = _matrix(tables, N, N, False), _matrix(tables + N * N, N, N, False)
     y_re = tl.dot(f_re, re, input_precision=PRECISION)
     y_im = tl.dot(f_im, re, input_precision=PRECISION)
     if COMPLEX:
         y_re -= tl.dot(f_im, im, input_precision=PRECISION)
         y_im += tl.dot(f_re, im, input_precision=PRECISION)
+    return y_re, y_im
+
+
+@triton.jit
+def _adjoint_times(tables, re, im, N: tl.constexpr, COMPLEX: tl.constexpr, PRECISION: tl.constexpr):
+    """Its adjoint times re + i im; without COMPLEX the real part only."""
+    f_re, f_im = _matrix(tables, N, N, True), _matrix(tables + N * N, N, N, True)
+    x_re = tl.dot(f_re, re, input_precision=PRECISION)
+    x_re += tl.dot(f_im, im, input_precision=PRECISION)
+    x_im = x_re
+    if COMPLEX:
+        x_im = tl.dot(f_re, im, input_precision=PRECISION)
+        x_im -= tl.dot(f_im, re, input_precision=PRECISION)
+    return x_re, x_im
+
+
+@triton.jit
+def _down(re, im, tables, N1: tl.constexpr, N2: tl.constexpr, COMPLEX: tl.constexpr,
+          PRECISION: tl.constexpr):  # fmt: skip
+    """Values of x (N1, N2) at the roots."""
+    y_re, y_im = _times(tables, re, im, N1, COMPLEX, PRECISION)
     tables += 2 * N1 * N1
     t_re, t_im = _matrix(tables, N1, N2, False), _matrix(tables + N1 * N2, N1, N2, False)
     z_re, z_im = y_re * t_re - y_im * t_im, y_re * t_im + y_im * t_re
@@ -61,15 +80,7 @@ def _up(re, im, tables, N1: tl.constexpr, N2: tl.constexpr, COMPLEX: tl.constexp
     middle = tables + 2 * N1 * N1
     t_re, t_im = _matrix(middle, N1, N2, False), _matrix(middle + N1 * N2, N1, N2, False)
     z_re, z_im = y_re * t_re + y_im * t_im, y_im * t_re - y_re * t_im
-    f_re = _matrix(tables, N1, N1, True)
-    f_im = _matrix(tables + N1 * N1, N1, N1, True)
-    x_re = tl.dot(f_re, z_re, input_precision=PRECISION)
-    x_re += tl.dot(f_im, z_im, input_precision=PRECISION)
-    x_im = x_re
-    if COMPLEX:
-        x_im = tl.dot(f_re, z_im, input_precision=PRECISION)
-        x_im -= tl.dot(f_im, z_re, input_precision=PRECISION)
-    return x_re, x_im
+    return _adjoint_times(tables, z_re, z_im, N1, COMPLEX, PRECISION)
 
 
 @triton.jit
@@ -84,6 +95,15 @@ def _input(u, in_gate, b, h, t, limit, u_b, u_h, u_t, i_b, i_h, i_t, GATED: tl.c
 
 
 @triton.jit
+def _gated(u, in_gate, b, h, t, limit, u_b, u_h, u_t, i_b, i_h, i_t, GATED: tl.constexpr):
+    """What is convolved: u, times in_gate if there is one."""
+    x, gate = _input(u, in_gate, b, h, t, limit, u_b, u_h, u_t, i_b, i_h, i_t, GATED)
+    if GATED:
+        x = x * gate
+    return x
+
+
+@triton.jit
 def _limit(lengths, b, length, HAS_LENGTHS: tl.constexpr):
     limit = length
     if HAS_LENGTHS:
@@ -92,23 +112,51 @@ def _limit(lengths, b, length, HAS_LENGTHS: tl.constexpr):
 
 
 @triton.jit
+def _taps(k, k_rev, row, t, size, taps, ahead, offset, HAS_REVERSE: tl.constexpr):
+    """A kernel as a polynomial modulo X^size - i, at t: lag -d is -i X^(size - d)."""
+    re = tl.load(k + row * taps + t, mask=t < taps, other=0.0)
+    im = re
+    if HAS_REVERSE:
+        tap = size - t - offset
+        im = -tl.load(k_rev + row * ahead + tap, mask=(tap >= 0) & (tap < ahead), other=0.0)
+        re += tl.load(k_rev + row * ahead + t, mask=t == offset * size, other=0.0)
+    return re, im
+
+
+@triton.jit
+def _store_taps(
+    grad_k, grad_rev, row, t, size, taps, ahead, offset, re, im, HAS_REVERSE: tl.constexpr
+):
+    """The adjoint of `_taps`: where the gradients of a kernel lie in such a polynomial."""
+    tl.store(grad_k + row * taps + t, re, mask=t < taps)
+    if HAS_REVERSE:
+        tap = size - t - offset
+        tl.store(grad_rev + row * ahead + tap, -im, mask=(tap >= 0) & (tap < ahead))
+        tl.store(grad_rev + row * ahead + t, re, mask=t == offset * size)
+
+
+@triton.jit
 def kernel_values(
     k, k_rev, values, tables, taps, ahead, offset,
     N1: tl.constexpr, N2: tl.constexpr, HAS_REVERSE: tl.constexpr, PRECISION: tl.constexpr,
 ):  # fmt: skip
-    """values (rows, 2, M): those of each kernel, divided by M. Lag -d is -i X^(M - d)."""
+    """values (rows, 2, M): those of each kernel, divided by M."""
     M: tl.constexpr = N1 * N2
     row = tl.program_id(0).to(tl.int64)
     t = tl.arange(0, N1)[:, None] * N2 + tl.arange(0, N2)[None, :]
-    re = tl.load(k + row * taps + t, mask=t < taps, other=0.0)
-    im = re
-    if HAS_REVERSE:
-        tap = M - t - offset
-        im = -tl.load(k_rev + row * ahead + tap, mask=(tap >= 0) & (tap < ahead), other=0.0)
-        re += tl.load(k_rev + row * ahead + t, mask=t == offset * M, other=0.0)
+    re, im = _taps(k, k_rev, row, t, M, taps, ahead, offset, HAS_REVERSE)
     v_re, v_im = _down(re, im, tables, N1, N2, HAS_REVERSE, PRECISION)
     tl.store(values + row * 2 * M + t, v_re / M)
     tl.store(values + row * 2 * M + M + t, v_im / M)
+
+
+@triton.jit
+def _store_output(y, out_gate, row, b, c, h, t, length, result, o_b, o_c, o_h, o_t,
+                  OUT: tl.constexpr):  # fmt: skip
+    if OUT:
+        at = b * o_b + c * o_c + h * o_h + t * o_t
+        result *= tl.load(out_gate + at, mask=t < length, other=0.0).to(tl.float32)
+    tl.store(y + row * length + t, result.to(y.dtype.element_ty), mask=t < length)
 
 
 @triton.jit
@@ -124,9 +172,7 @@ def convolve(
     h, c, b = row % heads, row // heads % kernels, row // heads // kernels
     t = tl.arange(0, N1)[:, None] * N2 + tl.arange(0, N2)[None, :]
     limit = _limit(lengths, b, length, HAS_LENGTHS)
-    x, gate = _input(u, in_gate, b, h, t, limit, u_b, u_h, u_t, i_b, i_h, i_t, IN)
-    if IN:
-        x = x * gate
+    x = _gated(u, in_gate, b, h, t, limit, u_b, u_h, u_t, i_b, i_h, i_t, IN)
     x_re, x_im = _down(x, x, tables, N1, N2, False, PRECISION)
     kernel = values + (c * heads + h) * 2 * M
     k_re, k_im = tl.load(kernel + t), tl.load(kernel + M + t)
@@ -134,10 +180,7 @@ def convolve(
                     PRECISION)  # fmt: skip
     if SKIP:
         result += tl.load(skip + c * heads + h) * x
-    if OUT:
-        at = b * o_b + c * o_c + h * o_h + t * o_t
-        result *= tl.load(out_gate + at, mask=t < length, other=0.0).to(tl.float32)
-    tl.store(y + row * length + t, result.to(y.dtype.element_ty), mask=t < length)
+    _store_output(y, out_gate, row, b, c, h, t, length, result, o_b, o_c, o_h, o_t, OUT)
 
 
 @triton.jit
@@ -150,6 +193,21 @@ def _gradient(grad, out_gate, b, c, h, t, length, g_b, g_c, g_h, g_t, o_b, o_c, 
         at = b * o_b + c * o_c + h * o_h + t * o_t
         g *= tl.load(out_gate + at, mask=t < length, other=0.0).to(tl.float32)
     return g
+
+
+@triton.jit
+def _store_input(
+    grad_u, grad_gate, row, t, length, found, x, gate,
+    IN: tl.constexpr, TO_U: tl.constexpr, TO_GATE: tl.constexpr,
+):  # fmt: skip
+    """Gradients of u = x and in_gate from that of their product."""
+    at = row * length + t
+    if TO_GATE:
+        tl.store(grad_gate + at, (found * x).to(grad_gate.dtype.element_ty), mask=t < length)
+    if TO_U:
+        if IN:
+            found *= gate
+        tl.store(grad_u + at, found.to(grad_u.dtype.element_ty), mask=t < length)
 
 
 @triton.jit
@@ -181,13 +239,7 @@ def input_gradient(
     found, _ = _up(sum_re, sum_im, tables, N1, N2, False, PRECISION)
     found = tl.where(t < limit, found + direct, 0.0)
     x, gate = _input(u, in_gate, b, h, t, limit, u_b, u_h, u_t, i_b, i_h, i_t, IN)
-    at = row * length + t
-    if TO_GATE:
-        tl.store(grad_gate + at, (found * x).to(grad_gate.dtype.element_ty), mask=t < length)
-    if TO_U:
-        if IN:
-            found *= gate
-        tl.store(grad_u + at, found.to(grad_u.dtype.element_ty), mask=t < length)
+    _store_input(grad_u, grad_gate, row, t, length, found, x, gate, IN, TO_U, TO_GATE)
 
 
 @triton.jit
@@ -208,9 +260,7 @@ def kernel_gradient(
     for i in range(part, batch, parts):
         b = tl.zeros((), tl.int64) + i
         limit = _limit(lengths, b, length, HAS_LENGTHS)
-        x, gate = _input(u, in_gate, b, h, t, limit, u_b, u_h, u_t, i_b, i_h, i_t, IN)
-        if IN:
-            x = x * gate
+        x = _gated(u, in_gate, b, h, t, limit, u_b, u_h, u_t, i_b, i_h, i_t, IN)
         x_re, x_im = _down(x, x, tables, N1, N2, False, PRECISION)
         g = _gradient(grad, out_gate, b, c, h, t, length, g_b, g_c, g_h, g_t, o_b, o_c, o_h, o_t,
                       OUT)  # fmt: skip
@@ -220,8 +270,4 @@ def kernel_gradient(
     re, im = _up(sum_re / M, sum_im / M, tables, N1, N2, HAS_REVERSE, PRECISION)
     rows = tl.num_programs(0).to(tl.int64)
     at = part * rows + row
-    tl.store(grad_k + at * taps + t, re, mask=t < taps)
-    if HAS_REVERSE:
-        tap = M - t - offset
-        tl.store(grad_rev + at * ahead + tap, -im, mask=(tap >= 0) & (tap < ahead))
-        tl.store(grad_rev + at * ahead + t, re, mask=t == offset * M)
+    _store_taps(grad_k, grad_rev, at, t, M, taps, ahead, offset, re, im, HAS_REVERSE)

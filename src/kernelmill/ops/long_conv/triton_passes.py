@@ -16,13 +16,19 @@ import triton
 import triton.language as tl
 
 from kernelmill.ops.long_conv.triton_kernels import (
+    _adjoint_times,
     _down,
+    _gated,
     _gradient,
     _input,
     _limit,
-    _matrix,
+    _store_input,
+    _store_output,
+    _store_taps,
+    _taps,
+    _times,
     _up,
-)  # fmt: skip
+)
 
 
 @triton.jit
@@ -36,13 +42,7 @@ def _at(PARTS: tl.constexpr, WIDTH: tl.constexpr, m):
 @triton.jit
 def _split(re, im, t, outer, work, row, m, PARTS: tl.constexpr, COMPLEX: tl.constexpr,
            PRECISION: tl.constexpr):  # fmt: skip
-    f_re = _matrix(outer, PARTS, PARTS, False)
-    f_im = _matrix(outer + PARTS * PARTS, PARTS, PARTS, False)
-    y_re = tl.dot(f_re, re, input_precision=PRECISION)
-    y_im = tl.dot(f_im, re, input_precision=PRECISION)
-    if COMPLEX:
-        y_re -= tl.dot(f_im, im, input_precision=PRECISION)
-        y_im += tl.dot(f_re, im, input_precision=PRECISION)
+    y_re, y_im = _times(outer, re, im, PARTS, COMPLEX, PRECISION)
     turn = outer + 2 * PARTS * PARTS + t
     t_re, t_im = tl.load(turn), tl.load(turn + PARTS * m)
     to = work + row * 2 * PARTS * m + t
@@ -58,15 +58,7 @@ def _merge(t, outer, work, row, m, PARTS: tl.constexpr, COMPLEX: tl.constexpr,
     turn = outer + 2 * PARTS * PARTS + t
     t_re, t_im = tl.load(turn), tl.load(turn + PARTS * m)
     y_re, y_im = z_re * t_re + z_im * t_im, z_im * t_re - z_re * t_im
-    f_re = _matrix(outer, PARTS, PARTS, True)
-    f_im = _matrix(outer + PARTS * PARTS, PARTS, PARTS, True)
-    re = tl.dot(f_re, y_re, input_precision=PRECISION)
-    re += tl.dot(f_im, y_im, input_precision=PRECISION)
-    im = re
-    if COMPLEX:
-        im = tl.dot(f_re, y_im, input_precision=PRECISION)
-        im -= tl.dot(f_im, y_re, input_precision=PRECISION)
-    return re, im
+    return _adjoint_times(outer, y_re, y_im, PARTS, COMPLEX, PRECISION)
 
 
 @triton.jit
@@ -79,9 +71,7 @@ def split_input(
     h, b = row % heads, row // heads
     t = _at(PARTS, WIDTH, m)
     limit = _limit(lengths, b, length, HAS_LENGTHS)
-    x, gate = _input(u, in_gate, b, h, t, limit, u_b, u_h, u_t, i_b, i_h, i_t, IN)
-    if IN:
-        x = x * gate
+    x = _gated(u, in_gate, b, h, t, limit, u_b, u_h, u_t, i_b, i_h, i_t, IN)
     _split(x, x, t, outer, work, row, m, PARTS, False, PRECISION)
 
 
@@ -104,13 +94,7 @@ def split_kernel(
 ):  # fmt: skip
     row = tl.program_id(0).to(tl.int64)
     t = _at(PARTS, WIDTH, m)
-    re = tl.load(k + row * taps + t, mask=t < taps, other=0.0)
-    im = re
-    if HAS_REVERSE:
-        tap = PARTS * m - t - offset
-        im = -tl.load(k_rev + row * ahead + tap, mask=(tap >= 0) & (tap < ahead), other=0.0)
-        first = t == offset * PARTS * m
-        re += tl.load(k_rev + row * ahead + t, mask=first, other=0.0)
+    re, im = _taps(k, k_rev, row, t, PARTS * m, taps, ahead, offset, HAS_REVERSE)
     _split(re, im, t, outer, work, row, m, PARTS, HAS_REVERSE, PRECISION)
 
 
@@ -218,14 +202,9 @@ def merge_output(
     result, _ = _merge(t, outer, work, row, m, PARTS, False, PRECISION)
     if SKIP:
         limit = _limit(lengths, b, length, HAS_LENGTHS)
-        x, gate = _input(u, in_gate, b, h, t, limit, u_b, u_h, u_t, i_b, i_h, i_t, IN)
-        if IN:
-            x = x * gate
+        x = _gated(u, in_gate, b, h, t, limit, u_b, u_h, u_t, i_b, i_h, i_t, IN)
         result += tl.load(skip + c * heads + h) * x
-    if OUT:
-        at = b * o_b + c * o_c + h * o_h + t * o_t
-        result *= tl.load(out_gate + at, mask=t < length, other=0.0).to(tl.float32)
-    tl.store(y + row * length + t, result.to(y.dtype.element_ty), mask=t < length)
+    _store_output(y, out_gate, row, b, c, h, t, length, result, o_b, o_c, o_h, o_t, OUT)
 
 
 @triton.jit
@@ -249,13 +228,7 @@ def merge_input_gradient(
     limit = _limit(lengths, b, length, HAS_LENGTHS)
     found = tl.where(t < limit, found, 0.0)
     x, gate = _input(u, in_gate, b, h, t, limit, u_b, u_h, u_t, i_b, i_h, i_t, IN)
-    at = row * length + t
-    if TO_GATE:
-        tl.store(grad_gate + at, (found * x).to(grad_gate.dtype.element_ty), mask=t < length)
-    if TO_U:
-        if IN:
-            found *= gate
-        tl.store(grad_u + at, found.to(grad_u.dtype.element_ty), mask=t < length)
+    _store_input(grad_u, grad_gate, row, t, length, found, x, gate, IN, TO_U, TO_GATE)
 
 
 @triton.jit
@@ -266,8 +239,4 @@ def merge_kernel_gradient(
     row = tl.program_id(0).to(tl.int64)
     t = _at(PARTS, WIDTH, m)
     re, im = _merge(t, outer, work, row, m, PARTS, HAS_REVERSE, PRECISION)
-    tl.store(grad_k + row * taps + t, re, mask=t < taps)
-    if HAS_REVERSE:
-        tap = PARTS * m - t - offset
-        tl.store(grad_rev + row * ahead + tap, -im, mask=(tap >= 0) & (tap < ahead))
-        tl.store(grad_rev + row * ahead + t, re, mask=t == offset * PARTS * m)
+    _store_taps(grad_k, grad_rev, row, t, PARTS * m, taps, ahead, offset, re, im, HAS_REVERSE)
