@@ -9,14 +9,16 @@ import triton.language as tl
 
 from kernelmill.ops.neighborhood.triton_kernels import (
     LOG2E,
-    _attends,
     _axis,
-    _bias,
     _dot,
     _lanes,
     _offsets,
     _program,
     _rows,
+    _rows_of,
+    _step,
+    _steps,
+    _within_windows,
 )
 
 
@@ -55,7 +57,7 @@ def query_gradient(
     py, ty, low_y, high_y, by, cy, ay, ey = _axis(table + X, total, y0, my, ly, DY, gy, TY)
     pz, tz, low_z, high_z, bz, cz, az, ez = _axis(table + X + Y, total, z0, mz, lz, DZ, gz, TZ)
     mine = (x0 + mx < lx) & (y0 + my < ly) & (z0 + mz < lz)
-    row = ((((batch * X + tx) * Y + ty) * Z + tz) * H + head).to(tl.int64)
+    row = _rows_of(batch, tx, ty, tz, head, X, Y, Z, H)
     query = _rows(
         q + batch * q_b + head * q_h, _offsets(tx, ty, tz, q_x, q_y, q_z), mine, q_d, D, BD
     )
@@ -63,31 +65,18 @@ def query_gradient(
     level = tl.load(lse + row, mask=mine, other=0.0) * LOG2E
     less = tl.load(delta + row, mask=mine, other=0.0)
     acc = tl.zeros((TX * TY * TZ, BD), tl.float32)
-    nx, ny, nz = _lanes(UX, UY, UZ)
     k += batch * k_b + kv_head * k_h
     v += batch * v_b + kv_head * v_h
-    boxes_y, boxes_z = tl.cdiv(cy - by + 1, UY), tl.cdiv(cz - bz + 1, UZ)
-    for t in range(0, tl.cdiv(cx - bx + 1, UX) * boxes_y * boxes_z):
-        x1 = bx + t // (boxes_y * boxes_z) * UX
-        y1 = by + t // boxes_z % boxes_y * UY
-        z1 = bz + t % boxes_z * UZ
-        x, y, z = x1 + nx, y1 + ny, z1 + nz
-        there = (x <= cx) & (y <= cy) & (z <= cz)
+    for t in range(0, _steps(bx, by, bz, cx, cy, cz, UX, UY, UZ)):
+        x1, y1, z1, x, y, z, there = _step(t, bx, by, bz, cx, cy, cz, UX, UY, UZ)
         x2, y2, z2 = x * DX + gx, y * DY + gy, z * DZ + gz
         keys = _rows(k, _offsets(x2, y2, z2, k_x, k_y, k_z), there, k_d, D, BD)
         values = _rows(v, _offsets(x2, y2, z2, v_x, v_y, v_z), there, v_d, DV, BDV)
         s = _dot(query, tl.trans(keys)) * factor
-        if BIAS:
-            ok = _attends(x, y, z, low_x, high_x, low_y, high_y, low_z, high_z, RANK)
-            s += _bias(
-                rpb, head, x[None, :] - px[:, None], y[None, :] - py[:, None],
-                z[None, :] - pz[:, None], KX, KY, KZ, ok,
-            )  # fmt: skip
-        whole = (x1 >= ax) & (x1 + UX - 1 <= ex) & (y1 >= ay) & (y1 + UY - 1 <= ey)
-        whole = whole & (z1 >= az) & (z1 + UZ - 1 <= ez)
-        if whole == 0:
-            ok = _attends(x, y, z, low_x, high_x, low_y, high_y, low_z, high_z, RANK)
-            s = tl.where(ok, s, float("-inf"))
+        s = _within_windows(
+            s, rpb, head, px, py, pz, x1, y1, z1, x, y, z, ax, ex, ay, ey, az, ez, low_x, high_x,
+            low_y, high_y, low_z, high_z, KX, KY, KZ, 1, BIAS, RANK, UX, UY, UZ,
+        )  # fmt: skip
         p = tl.exp2(s - level[:, None])
         ds = p * (_dot(grad, tl.trans(values)) - less[:, None])
         acc += _dot(ds.to(keys.dtype), keys)
@@ -141,19 +130,12 @@ def key_value_gradient(
     )
     acc_k = tl.zeros((TX * TY * TZ, BD), tl.float32)
     acc_v = tl.zeros((TX * TY * TZ, BDV), tl.float32)
-    nx, ny, nz = _lanes(UX, UY, UZ)
-    boxes_y, boxes_z = tl.cdiv(cy - by + 1, UY), tl.cdiv(cz - bz + 1, UZ)
-    boxes = tl.cdiv(cx - bx + 1, UX) * boxes_y * boxes_z
+    boxes = _steps(bx, by, bz, cx, cy, cz, UX, UY, UZ)
     for step in range(0, GROUP * boxes):
         head = kv_head * GROUP + step // boxes
-        t = step % boxes
-        x1 = bx + t // (boxes_y * boxes_z) * UX
-        y1 = by + t // boxes_z % boxes_y * UY
-        z1 = bz + t % boxes_z * UZ
-        x, y, z = x1 + nx, y1 + ny, z1 + nz
-        there = (x <= cx) & (y <= cy) & (z <= cz)
+        x1, y1, z1, x, y, z, there = _step(step % boxes, bx, by, bz, cx, cy, cz, UX, UY, UZ)
         x2, y2, z2 = x * DX + gx, y * DY + gy, z * DZ + gz
-        row = ((((batch * X + x2) * Y + y2) * Z + z2) * H + head).to(tl.int64)
+        row = _rows_of(batch, x2, y2, z2, head, X, Y, Z, H)
         query = _rows(
             q + batch * q_b + head * q_h, _offsets(x2, y2, z2, q_x, q_y, q_z), there, q_d, D, BD
         )
@@ -161,17 +143,10 @@ def key_value_gradient(
         level = tl.load(lse + row, mask=there, other=0.0) * LOG2E
         less = tl.load(delta + row, mask=there, other=0.0)
         s = _dot(keys, tl.trans(query)) * factor
-        if BIAS:
-            ok = _attends(x, y, z, low_x, high_x, low_y, high_y, low_z, high_z, RANK)
-            s += _bias(
-                rpb, head, rx[:, None] - x[None, :], ry[:, None] - y[None, :],
-                rz[:, None] - z[None, :], KX, KY, KZ, ok,
-            )  # fmt: skip
-        whole = (x1 >= ax) & (x1 + UX - 1 <= ex) & (y1 >= ay) & (y1 + UY - 1 <= ey)
-        whole = whole & (z1 >= az) & (z1 + UZ - 1 <= ez)
-        if whole == 0:
-            ok = _attends(x, y, z, low_x, high_x, low_y, high_y, low_z, high_z, RANK)
-            s = tl.where(ok, s, float("-inf"))
+        s = _within_windows(
+            s, rpb, head, rx, ry, rz, x1, y1, z1, x, y, z, ax, ex, ay, ey, az, ez, low_x, high_x,
+            low_y, high_y, low_z, high_z, KX, KY, KZ, -1, BIAS, RANK, UX, UY, UZ,
+        )  # fmt: skip
         p = tl.exp2(s - level[None, :])
         acc_v += _dot(p.to(grad.dtype), grad)
         ds = p * (_dot(values, tl.trans(grad)) - less[None, :])

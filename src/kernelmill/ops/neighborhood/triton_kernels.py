@@ -63,6 +63,12 @@ def _lanes(TX: tl.constexpr, TY: tl.constexpr, TZ: tl.constexpr):
 
 
 @triton.jit
+def _rows_of(batch, x, y, z, head, X, Y, Z, H):
+    """Numbers of tokens' rows in a contiguous (B, X, Y, Z, H)."""
+    return ((((batch * X + x) * Y + y) * Z + z) * H + head).to(tl.int64)
+
+
+@triton.jit
 def _offsets(x, y, z, stride_x, stride_y, stride_z):
     return x.to(tl.int64) * stride_x + y.to(tl.int64) * stride_y + z.to(tl.int64) * stride_z
 
@@ -87,6 +93,49 @@ def _attends(x, y, z, low_x, high_x, low_y, high_y, low_z, high_z, RANK: tl.cons
     if RANK > 2:
         ok = ok & (x[None, :] >= low_x[:, None]) & (x[None, :] <= high_x[:, None])
     return ok
+
+
+@triton.jit
+def _step(t, bx, by, bz, cx, cy, cz, UX: tl.constexpr, UY: tl.constexpr, UZ: tl.constexpr):
+    """Tile t of a box: its first token, its tokens (group coordinates), and which are there."""
+    boxes_y, boxes_z = tl.cdiv(cy - by + 1, UY), tl.cdiv(cz - bz + 1, UZ)
+    x1 = bx + t // (boxes_y * boxes_z) * UX
+    y1 = by + t // boxes_z % boxes_y * UY
+    z1 = bz + t % boxes_z * UZ
+    nx, ny, nz = _lanes(UX, UY, UZ)
+    x, y, z = x1 + nx, y1 + ny, z1 + nz
+    return x1, y1, z1, x, y, z, (x <= cx) & (y <= cy) & (z <= cz)
+
+
+@triton.jit
+def _steps(bx, by, bz, cx, cy, cz, UX: tl.constexpr, UY: tl.constexpr, UZ: tl.constexpr):
+    """How many tiles a box has."""
+    return tl.cdiv(cx - bx + 1, UX) * tl.cdiv(cy - by + 1, UY) * tl.cdiv(cz - bz + 1, UZ)
+
+
+@triton.jit
+def _within_windows(
+    s, rpb, head, px, py, pz, x1, y1, z1, x, y, z, ax, ex, ay, ey, az, ez,
+    low_x, high_x, low_y, high_y, low_z, high_z, KX, KY, KZ, SIGN: tl.constexpr,
+    BIAS: tl.constexpr, RANK: tl.constexpr,
+    UX: tl.constexpr, UY: tl.constexpr, UZ: tl.constexpr,
+):  # fmt: skip
+    """Logits of own tokens (px, ..) with others (x, ..): the bias, and -inf outside the windows.
+
+    SIGN: 1 where the others are keys, -1 where they are queries.
+    """
+    if BIAS:
+        ok = _attends(x, y, z, low_x, high_x, low_y, high_y, low_z, high_z, RANK)
+        s += _bias(
+            rpb, head, SIGN * (x[None, :] - px[:, None]), SIGN * (y[None, :] - py[:, None]),
+            SIGN * (z[None, :] - pz[:, None]), KX, KY, KZ, ok,
+        )  # fmt: skip
+    whole = (x1 >= ax) & (x1 + UX - 1 <= ex) & (y1 >= ay) & (y1 + UY - 1 <= ey)
+    whole = whole & (z1 >= az) & (z1 + UZ - 1 <= ez)
+    if whole == 0:
+        ok = _attends(x, y, z, low_x, high_x, low_y, high_y, low_z, high_z, RANK)
+        s = tl.where(ok, s, float("-inf"))
+    return s
 
 
 @triton.jit
@@ -137,31 +186,18 @@ def forward(
     m = tl.full((TX * TY * TZ,), float("-inf"), tl.float32)
     l = tl.zeros((TX * TY * TZ,), tl.float32)  # noqa: E741
     acc = tl.zeros((TX * TY * TZ, BDV), tl.float32)
-    nx, ny, nz = _lanes(UX, UY, UZ)
     k += batch * k_b + kv_head * k_h
     v += batch * v_b + kv_head * v_h
-    boxes_y, boxes_z = tl.cdiv(cy - by + 1, UY), tl.cdiv(cz - bz + 1, UZ)
-    for t in range(0, tl.cdiv(cx - bx + 1, UX) * boxes_y * boxes_z):
-        x1 = bx + t // (boxes_y * boxes_z) * UX
-        y1 = by + t // boxes_z % boxes_y * UY
-        z1 = bz + t % boxes_z * UZ
-        x, y, z = x1 + nx, y1 + ny, z1 + nz
-        there = (x <= cx) & (y <= cy) & (z <= cz)
+    for t in range(0, _steps(bx, by, bz, cx, cy, cz, UX, UY, UZ)):
+        x1, y1, z1, x, y, z, there = _step(t, bx, by, bz, cx, cy, cz, UX, UY, UZ)
         x2, y2, z2 = x * DX + gx, y * DY + gy, z * DZ + gz
         keys = _rows(k, _offsets(x2, y2, z2, k_x, k_y, k_z), there, k_d, D, BD)
         values = _rows(v, _offsets(x2, y2, z2, v_x, v_y, v_z), there, v_d, DV, BDV)
         s = _dot(query, tl.trans(keys)) * factor
-        if BIAS:
-            ok = _attends(x, y, z, low_x, high_x, low_y, high_y, low_z, high_z, RANK)
-            s += _bias(
-                rpb, head, x[None, :] - px[:, None], y[None, :] - py[:, None],
-                z[None, :] - pz[:, None], KX, KY, KZ, ok,
-            )  # fmt: skip
-        whole = (x1 >= ax) & (x1 + UX - 1 <= ex) & (y1 >= ay) & (y1 + UY - 1 <= ey)
-        whole = whole & (z1 >= az) & (z1 + UZ - 1 <= ez)
-        if whole == 0:
-            ok = _attends(x, y, z, low_x, high_x, low_y, high_y, low_z, high_z, RANK)
-            s = tl.where(ok, s, float("-inf"))
+        s = _within_windows(
+            s, rpb, head, px, py, pz, x1, y1, z1, x, y, z, ax, ex, ay, ey, az, ez, low_x, high_x,
+            low_y, high_y, low_z, high_z, KX, KY, KZ, 1, BIAS, RANK, UX, UY, UZ,
+        )  # fmt: skip
         m, l, acc = _online(s, values, m, l, acc)  # noqa: E741
     if EXTRA:
         ek += batch * ek_b + kv_head * ek_h
@@ -173,7 +209,7 @@ def forward(
             s = _dot(query, tl.trans(keys)) * factor
             s = tl.where((e < E)[None, :], s, float("-inf"))
             m, l, acc = _online(s, values, m, l, acc)  # noqa: E741
-    row = ((((batch * X + tx) * Y + ty) * Z + tz) * H + head).to(tl.int64)
+    row = _rows_of(batch, tx, ty, tz, head, X, Y, Z, H)
     d = tl.arange(0, BDV)
     tl.store(
         out + row[:, None] * DV + d[None, :], (acc / l[:, None]).to(out.dtype.element_ty),
