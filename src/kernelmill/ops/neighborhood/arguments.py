@@ -144,18 +144,18 @@ def check_additional(
             )
 
 
-def check_rpb(rpb: Tensor | None, window: Window, query: Tensor) -> None:
+def check_rpb(rpb: Tensor | None, window: Window, heads: int, device: torch.device) -> None:
     """Relative position bias (H, 2 k - 1, ..), not with causal axes."""
     if rpb is None:
         return
     check_tensor("rpb", rpb)
     if any(window.is_causal):
         raise ValueError("rpb: not defined with causal axes")
-    wanted = (query.shape[-2], *(2 * k - 1 for k in window.kernel_size))
+    wanted = (heads, *(2 * k - 1 for k in window.kernel_size))
     if tuple(rpb.shape) != wanted:
         raise ValueError(f"rpb: got shape {tuple(rpb.shape)}, wanted {wanted}")
-    if rpb.device != query.device:
-        raise ValueError(f"rpb: got a tensor on {rpb.device}, wanted one on {query.device}")
+    if rpb.device != device:
+        raise ValueError(f"rpb: got a tensor on {rpb.device}, wanted one on {device}")
 
 
 def check_scale(scale: float | None, query: Tensor) -> float:

@@ -16,9 +16,10 @@ from kernelmill.ops.neighborhood.arguments import (
     three_axes,
     widen,
 )
+from kernelmill.ops.neighborhood.examples import EXAMPLES
 from kernelmill.ops.neighborhood.reference import neighborhood_attention_plain
 from kernelmill.ops.numerics import sum_dtype
-from kernelmill.ops.registry import Example, Kernels, Operator, forced, register
+from kernelmill.ops.registry import Kernels, Operator, forced, register
 
 # Backends that take tensors of any rank as they are given.
 _WHOLE = {"dense": dense.attend, "flex": flex.attend, "unfused": unfused.attend}
@@ -89,9 +90,8 @@ def neighborhood_attention(
         >>> neighborhood_attention(x, x, x, kernel_size=(3, 5), dilation=(2, 1)).shape
         torch.Size([1, 8, 8, 2, 16])
     """
-    rank = check_tensors(query, key, value)
     return _attend(
-        rank, query, key, value, kernel_size, stride, dilation, is_causal, scale, additional_keys,
+        None, query, key, value, kernel_size, stride, dilation, is_causal, scale, additional_keys,
         additional_values, rpb, backend, return_lse, hints,
     )  # fmt: skip
 
@@ -112,7 +112,6 @@ def na1d(
         >>> na1d(x, x, x, kernel_size=7, is_causal=True).shape
         torch.Size([1, 32, 2, 16])
     """
-    check_tensors(query, key, value, 1)
     return _attend(
         1, query, key, value, kernel_size, stride, dilation, is_causal, scale, additional_keys,
         additional_values, rpb, backend, return_lse, hints,
@@ -135,7 +134,6 @@ def na2d(
         >>> na2d(x, x, x, kernel_size=7, dilation=2).shape
         torch.Size([1, 14, 14, 2, 16])
     """
-    check_tensors(query, key, value, 2)
     return _attend(
         2, query, key, value, kernel_size, stride, dilation, is_causal, scale, additional_keys,
         additional_values, rpb, backend, return_lse, hints,
@@ -158,7 +156,6 @@ def na3d(
         >>> na3d(x, x, x, kernel_size=(2, 5, 5), is_causal=(True, False, False)).shape
         torch.Size([1, 4, 8, 8, 2, 16])
     """
-    check_tensors(query, key, value, 3)
     return _attend(
         3, query, key, value, kernel_size, stride, dilation, is_causal, scale, additional_keys,
         additional_values, rpb, backend, return_lse, hints,
@@ -176,6 +173,7 @@ def _attend(
     rank, query, key, value, kernel_size, stride, dilation, is_causal, scale, extra_key,
     extra_value, rpb, backend, return_lse, hints,
 ):  # fmt: skip
+    rank = check_tensors(query, key, value, rank)
     unknown = set(hints) - _HINTS
     if unknown:
         raise TypeError(f"unexpected argument {sorted(unknown)[0]!r}")
@@ -204,7 +202,7 @@ def _checked(
 ) -> tuple[Window, float, str]:  # fmt: skip
     window = check_window(query.shape[1:-2], kernel_size, stride, dilation, is_causal)
     check_additional(extra_key, extra_value, query, key, value)
-    check_rpb(rpb, window, query)
+    check_rpb(rpb, window, query.shape[-2], query.device)
     scale = check_scale(scale, query)
     backend = "auto" if backend is None or backend in _FUSED else backend
     if backend not in BACKENDS:
@@ -293,44 +291,6 @@ def _fake(query, key, value, *_):
     shape = query.shape[:-1]
     return query.new_empty(*shape, value.shape[-1]), query.new_empty(shape, dtype=wide)
 
-
-def _example(name, grid, heads, kernel_size, bench=False, batch=1, extra=0, bias=False, **rest):
-    """heads: (H, Hkv, D, Dv)."""
-
-    def make(randn, dtype, device):
-        count, kv_count, width, v_width = heads
-        args = {
-            "query": randn(batch, *grid, count, width),
-            "key": randn(batch, *grid, kv_count, width),
-            "value": randn(batch, *grid, kv_count, v_width),
-        }
-        if extra:
-            args["additional_keys"] = randn(batch, extra, kv_count, width)
-            args["additional_values"] = randn(batch, extra, kv_count, v_width)
-        if bias:
-            sizes = kernel_size if isinstance(kernel_size, tuple) else (kernel_size,) * len(grid)
-            args["rpb"] = randn(count, *(2 * k - 1 for k in sizes))
-        return {**args, "kernel_size": kernel_size, **rest}
-
-    return Example(name, make, bench)
-
-
-EXAMPLES = (
-    _example("sequence", (23,), (2, 2, 8, 8), 7, stride=3),
-    _example("sequence_lse", (19,), (2, 2, 5, 5), 6, dilation=2, return_lse=True),
-    _example("causal", (29,), (4, 2, 8, 8), 5, stride=2, dilation=3, is_causal=True, extra=2),
-    _example("image", (9, 11), (2, 2, 16, 16), (3, 5), batch=2),
-    _example("image_bias", (7, 8), (2, 2, 8, 8), (4, 3), dilation=(1, 2), bias=True),
-    _example("image_wide_values", (8, 7), (4, 2, 8, 20), (3, 4), scale=0.3, return_lse=True),
-    _example("empty_batch", (6, 5), (2, 2, 8, 8), 3, batch=0),
-    _example("video", (5, 7, 6), (3, 1, 8, 8), (3, 2, 4), stride=(2, 1, 3), dilation=(1, 3, 1),
-             is_causal=(True, False, True), extra=3, return_lse=True),
-    _example("bench_sequence", (4096,), (4, 4, 64, 64), 127, bench=True),
-    _example("bench_image_7", (56, 56), (4, 4, 32, 32), 7, bench=True),
-    _example("bench_image_13", (64, 64), (4, 4, 64, 64), 13, bench=True),
-    _example("bench_image_strided", (64, 64), (4, 4, 64, 64), 13, bench=True, stride=4),
-    _example("bench_video", (16, 16, 16), (4, 4, 64, 64), 5, bench=True),
-)  # fmt: skip
 
 NEIGHBORHOOD = register(
     Operator(

@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from kernelmill.ops.neighborhood import tiles
-from kernelmill.ops.neighborhood.arguments import Window, check_tensor, check_window
+from kernelmill.ops.neighborhood.arguments import Window, check_rpb, check_tensor, check_window
 from kernelmill.ops.neighborhood.windows import axis_bounds
 
 _AXES = ("X", "X, Y", "X, Y, Z")
@@ -187,16 +187,7 @@ def _qk(rank, query, key, kernel_size, dilation, additional_keys, is_causal, rpb
             f"{tuple(query.shape)} on {query.device} as of query"
         )
     window = _window(query.shape[2:-1], kernel_size, dilation, is_causal)
-    if rpb is not None:
-        check_tensor("rpb", rpb)
-        if any(window.is_causal):
-            raise ValueError("rpb: not defined with causal axes")
-        wanted = (query.shape[1], *(2 * k - 1 for k in window.kernel_size))
-        if tuple(rpb.shape) != wanted or rpb.device != query.device:
-            raise ValueError(
-                f"rpb: got shape {tuple(rpb.shape)} on {rpb.device}, wanted {wanted} on "
-                f"{query.device}"
-            )
+    check_rpb(rpb, window, query.shape[1], query.device)
     logits = _logits(query, key, window, rpb)
     if additional_keys is None:
         return logits
