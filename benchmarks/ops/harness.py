@@ -68,12 +68,14 @@ def traffic(args: dict, y: Tensor) -> int:
     return 2 * read + written + 2 * y.nbytes
 
 
-def rounds(runs: dict[str, Callable[[], None]], count: int) -> dict[str, list[float]]:
-    """Times of each, all of them once per round."""
+def rounds(
+    runs: dict[str, Callable[[], None]], count: int, warm: int = 2
+) -> dict[str, list[float]]:
+    """Times of each, all of them once per round, after ``warm`` calls that are not timed."""
     names = list(runs)
     for name in names:
-        runs[name]()
-        runs[name]()
+        for _ in range(warm):
+            runs[name]()
     times: dict[str, list[float]] = {name: [] for name in names}
     for i in range(count):
         for name in names[i % len(names) :] + names[: i % len(names)]:

@@ -12,9 +12,9 @@ from __future__ import annotations
 
 import argparse
 import statistics
-import time
 
 import torch
+from harness import rounds
 
 from kernelmill.ops import native_status
 from kernelmill.ops.kv_merge import attention_column_sums, kv_merge
@@ -33,18 +33,6 @@ def chunked_sums(queries, keys, rows=256):
         logits.masked_fill_(place > place[first : first + rows, None], float("-inf"))
         sums += logits.softmax(-1).sum(-2)
     return sums.unflatten(1, (-1, groups)).mean(2)
-
-
-def race(functions: dict, rounds: int, warm: int = 2) -> dict[str, list[float]]:
-    times: dict[str, list[float]] = {name: [] for name in functions}
-    names = list(functions)
-    for round_ in range(rounds + warm):
-        for name in names[round_ % len(names) :] + names[: round_ % len(names)]:
-            start = time.perf_counter()
-            functions[name]()
-            if round_ >= warm:
-                times[name].append(time.perf_counter() - start)
-    return times
 
 
 def show(times: dict[str, list[float]], base: str) -> None:
@@ -67,7 +55,7 @@ def cost(options: argparse.Namespace) -> None:
         torch.set_num_threads(threads)
         print(f"(1, {heads}, {tokens}, {width}) float32, {threads} threads")
         show(
-            race({"causal attention": lambda: attention(queries, keys, values, is_causal=True),
+            rounds({"causal attention": lambda: attention(queries, keys, values, is_causal=True),
                   "kv_merge to a half": lambda: kv_merge(keys, values, scores, **settings),
                   "copy of K and V": lambda: (keys.clone(), values.clone()),
                   "column sums": lambda: attention_column_sums(queries, keys),
@@ -118,13 +106,13 @@ def peers(options: argparse.Namespace) -> None:
         torch.set_num_threads(threads)
         print(f"merge (1, {heads}, {tokens}, {width}) float32 to a half, {threads} threads")
         show(
-            race({"kv_merge": ours, "scatter_add": torch_version,
+            rounds({"kv_merge": ours, "scatter_add": torch_version,
                   "copy of K and V": lambda: (keys.clone(), values.clone())}, options.rounds),
             "kv_merge",
         )  # fmt: skip
         print(f"column sums, {heads * groups} query heads, {threads} threads")
         show(
-            race({"attention_column_sums": lambda: attention_column_sums(queries, keys),
+            rounds({"attention_column_sums": lambda: attention_column_sums(queries, keys),
                   "window of 64": lambda: attention_column_sums(queries, keys, window=64),
                   "softmax and sum in chunks": lambda: chunked_sums(queries, keys)},
                  max(3, options.rounds // 5)),

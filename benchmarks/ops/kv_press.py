@@ -12,7 +12,8 @@ from __future__ import annotations
 import argparse
 
 import torch
-from kv_merge import race, show
+from harness import rounds
+from kv_merge import show
 from kvpress import KnormPress, MergingPress, SnapKVPress
 from transformers import LlamaConfig
 from transformers.models.llama.modeling_llama import LlamaAttention, LlamaRotaryEmbedding
@@ -50,7 +51,7 @@ def main() -> None:
         print("merging alone")
         merging = MergingPress(KnormPress(0.5))
         show(
-            race({"kv_merge": lambda: kv_merge(keys, values, scores, mass="value", **settings),
+            rounds({"kv_merge": lambda: kv_merge(keys, values, scores, mass="value", **settings),
                   "MergingPress.merge": lambda: merging.merge(keys, values, kept)},
                  options.rounds),
             "kv_merge",
@@ -58,7 +59,7 @@ def main() -> None:
         print("scores and merging (queries projected again, but for Knorm)")
         window = "KVMergerPress, window of 64"
         show(
-            race({window: compressing(KVMergerPress(0.5, mass="value", score_window=64)),
+            rounds({window: compressing(KVMergerPress(0.5, mass="value", score_window=64)),
                   "KVMergerPress": compressing(KVMergerPress(0.5, mass="value")),
                   "MergingPress(Knorm)": compressing(merging),
                   "MergingPress(SnapKV)": compressing(MergingPress(SnapKVPress(0.5)))},

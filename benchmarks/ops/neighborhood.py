@@ -18,6 +18,7 @@ import sys
 import time
 
 import torch
+from harness import rounds
 from torch.nn import functional
 from torch.nn.attention.flex_attention import create_block_mask, flex_attention
 
@@ -74,18 +75,6 @@ def peers(args: dict) -> dict:
         return flex(q, k, v, block_mask=block).transpose(1, 2).reshape(query.shape)
 
     return {"masked": (masked, True), "flex": (flexible, False)}
-
-
-def race(runs: dict, rounds: int) -> dict[str, list[float]]:
-    names = list(runs)
-    times: dict[str, list[float]] = {name: [] for name in names}
-    for i in range(rounds + 2):
-        for name in names[i % len(names) :] + names[: i % len(names)]:
-            start = time.perf_counter()
-            runs[name]()
-            if i > 1:
-                times[name].append(time.perf_counter() - start)
-    return times
 
 
 def forward(function, tensors):
@@ -151,7 +140,7 @@ def main() -> None:
             runs = {f"{n} forward": forward(f, tensors) for n, (f, _) in functions.items()}
             runs |= {f"{n} both": both(f, tensors, grad)
                      for n, (f, back) in functions.items() if back}  # fmt: skip
-            times = race(runs, options.rounds)
+            times = rounds(runs, options.rounds)
             print(f"  {threads} thread(s){'':18}{'ms':>9}{'/ ours':>9}")
             for name, values in times.items():
                 base = times[f"ours {name.split()[1]}"]

@@ -7,7 +7,11 @@ uninitialised buffer filled with NaN.
 from __future__ import annotations
 
 import ctypes
+import os
+import subprocess
+import sys
 from contextlib import contextmanager, nullcontext
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -64,6 +68,28 @@ def peak_kilobytes(run) -> int:
     before = status("VmRSS")
     run()
     return status("VmHWM") - before
+
+
+def interpreted(module: str) -> None:
+    """Run ``python -m module`` with Triton's interpreter, which Triton asks for when imported."""
+    run = subprocess.run(
+        [sys.executable, "-m", module], cwd=Path(__file__).parents[2],
+        env={**os.environ, "TRITON_INTERPRET": "1"}, capture_output=True, text=True,
+    )  # fmt: skip
+    assert run.returncode == 0, run.stdout + run.stderr
+
+
+def compiled(kernel, signature: dict[str, str], constants: dict[str, Any], target: int = 90, **how):
+    """A Triton kernel, compiled down to PTX for a GPU that need not be there."""
+    import triton
+    from triton.backends.compiler import GPUTarget
+    from triton.compiler import ASTSource
+
+    signature = signature | dict.fromkeys(constants, "constexpr")
+    source = ASTSource(kernel, signature, constexprs=constants)
+    built = triton.compile(source, target=GPUTarget("cuda", target, 32), **how)
+    assert ".visible .entry" in built.asm["ptx"]
+    return built
 
 
 def backends(op: Operator) -> list[str]:

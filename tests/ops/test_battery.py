@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -45,12 +42,7 @@ def test_parity_on_gpu(op, example, dtype):
 
 
 def test_triton_parity_in_its_interpreter():
-    # Triton reads the variable when it is imported: hence a process of its own.
-    run = subprocess.run(
-        [sys.executable, "-m", "tests.ops.triton_interpreter"],
-        cwd=ROOT, env={**os.environ, "TRITON_INTERPRET": "1"}, capture_output=True, text=True,
-    )  # fmt: skip
-    assert run.returncode == 0, run.stdout + run.stderr
+    battery.interpreted("tests.ops.triton_interpreter")
 
 
 @pytest.mark.parametrize(("op", "example"), CASES)

@@ -3,26 +3,18 @@ and compiled for a GPU on a machine without one."""
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
-from pathlib import Path
-
 import pytest
 import torch
 
-triton = pytest.importorskip("triton")
+from tests.ops import battery
+
+pytest.importorskip("triton")
 ELEMENTS = {torch.bfloat16: "*bf16", torch.float32: "*fp32"}
 SHARED = 99 * 1024  # bytes a program may have on the smallest GPUs of today
 
 
 def test_many_tiles_in_the_interpreter():
-    done = subprocess.run(
-        [sys.executable, "-m", "tests.ops.neighborhood_interpreter"],
-        cwd=Path(__file__).parents[2], env={**os.environ, "TRITON_INTERPRET": "1"},
-        capture_output=True, text=True,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stdout + done.stderr
+    battery.interpreted("tests.ops.neighborhood_interpreter")
 
 
 class Recorder:
@@ -35,9 +27,6 @@ class Recorder:
         return self.compile
 
     def compile(self, *args, **options) -> None:
-        from triton.backends.compiler import GPUTarget
-        from triton.compiler import ASTSource
-
         names = [n for n in self.kernel.arg_names if n not in options]
         assert len(names) == len(args)
         signature, constants = {}, {}
@@ -53,10 +42,7 @@ class Recorder:
                 signature[name] = "i32"
         launch = {k: options.pop(k) for k in ("num_warps", "num_stages") if k in options}
         constants |= options
-        signature |= dict.fromkeys(options, "constexpr")
-        source = ASTSource(self.kernel, signature, constexprs=constants)
-        built = triton.compile(source, target=GPUTarget("cuda", 80, 32), options=launch)
-        assert ".visible .entry" in built.asm["ptx"]
+        built = battery.compiled(self.kernel, signature, constants, 80, options=launch)
         self.found[self.kernel.fn.__name__] = built.metadata.shared
 
 

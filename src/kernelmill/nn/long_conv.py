@@ -13,6 +13,7 @@ from kernelmill.nn.conv_state import ConvState
 from kernelmill.nn.long_conv_kernel import LongConvKernel, check_share
 from kernelmill.ops.long_conv import long_conv
 from kernelmill.ops.long_conv.butterfly import HALF
+from kernelmill.ops.long_conv.op import check_length_values
 from kernelmill.ops.numerics import next_power_of_two
 
 MODES = ("linear", "circular2L", "official")
@@ -234,13 +235,7 @@ class LongConv(nn.Module):
             raise ValueError(
                 f"lengths: got shape {tuple(lengths.shape)}, wanted ({batch},) or (1,)"
             )
-        looked_at = lengths.device.type == "cpu" and not torch.compiler.is_compiling()
-        if looked_at and lengths.numel():
-            low, high = int(lengths.min()), int(lengths.max())
-            if low < 0 or high > length:
-                raise ValueError(
-                    f"lengths: got values from {low} to {high}, wanted them in [0, {length}]"
-                )
+        check_length_values(lengths, length)
         return lengths.to(x.device).expand(batch)
 
     def _kernels(self) -> tuple[Tensor, Tensor | None]:

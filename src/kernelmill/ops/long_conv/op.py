@@ -184,15 +184,18 @@ def _lengths(lengths: Tensor | None, u: Tensor) -> None:
         raise ValueError(
             f"lengths: got a tensor on {lengths.device}, wanted {u.device} (where u is)"
         )
+    check_length_values(lengths, u.shape[2])
+
+
+def check_length_values(lengths: Tensor, length: int) -> None:
+    """On the CPU only: elsewhere looking would wait for the device."""
     if lengths.device.type != "cpu" or torch.compiler.is_compiling() or not lengths.numel():
         return
     if isinstance(lengths, torch._subclasses.FakeTensor):
         return
     low, high = int(lengths.min()), int(lengths.max())
-    if low < 0 or high > u.shape[2]:
-        raise ValueError(
-            f"lengths: got values from {low} to {high}, wanted them in [0, {u.shape[2]}]"
-        )
+    if low < 0 or high > length:
+        raise ValueError(f"lengths: got values from {low} to {high}, wanted them in [0, {length}]")
 
 
 def _fake(u, k, skip, k_rev, in_gate, out_gate, lengths, reverse_offset):
